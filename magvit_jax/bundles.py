@@ -1,0 +1,225 @@
+"""Bundles: a trained model as a folder of config.json and params.safetensors, and training workdirs read as one.
+
+    config.json         format version, kind, model, clip, class names, fingerprint; a generator's tokenizer nested
+    params.safetensors  parameters by path ("decoder/conv_in/kernel"); a generator's also "tokenizer/..."
+
+There is no pickle in it. A loader takes a bundle or a training workdir, whichever it is given.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from magvit_jax import systems
+from magvit_jax.errors import UserError
+from magvit_jax.generation.generator import Generator
+from magvit_jax.systems import masked_video, video_tokenizer
+from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer, unboxed_abstract_params
+from magvit_jax.training.loading import load_state
+from magvit_jax.training.workdir import CHECKPOINTS, load_config, load_extra
+from magvit_jax.typing import PyTree
+
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+PARAMS = "params.safetensors"
+WORKDIR_TOKENIZER = "tokenizer"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """What is in a bundle's files: `config` as plain JSON values, `params` as a nested dict of numpy arrays."""
+
+    config: Mapping[str, Any]
+    params: PyTree
+
+    @property
+    def kind(self) -> str:
+        return self.config["kind"]
+
+
+def load_tokenizer(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str | None = None) -> Tokenizer:
+    """The tokenizer of a bundle or workdir; of a generator's, the one it was trained with.
+
+    Args:
+      path: folder of a bundle or of a training run.
+      mesh: lays parameters and batches out on it; by default all is on one device.
+      dtype: compute dtype, "float32" or "bfloat16"; that of training by default.
+
+    Raises:
+      UserError: there is no readable model in the folder.
+    """
+    bundle = read(path)
+    if bundle.kind == "generator":
+        bundle = Bundle(bundle.config["tokenizer"], bundle.params["tokenizer"])
+    return _tokenizer(bundle, mesh, dtype)
+
+
+def load_generator(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str | None = None) -> Generator:
+    """The generator of a bundle or workdir; arguments as of `load_tokenizer`.
+
+    Raises:
+      UserError: there is no readable model in the folder, or it is a tokenizer.
+    """
+    bundle = read(path)
+    if bundle.kind != "generator":
+        raise UserError(f"{path}: holds a {bundle.kind}; expected a generator (a trained masked transformer)")
+    config = bundle.config
+    tokenizer = _tokenizer(Bundle(config["tokenizer"], bundle.params["tokenizer"]), mesh, dtype)
+    model = ConfigDict(_with_dtype(config["model"], dtype))
+    tasks = ConfigDict(config["tasks"])
+    clip = ClipFormat(**config["clip"])
+    grid = masked_video.latent_grid(tokenizer.model, clip.shape)
+    vocabulary = masked_video.build_vocabulary(tasks, tokenizer.model.bits, len(config["class_names"]))
+    return Generator(
+        transformer=masked_video.build_transformer(model, vocabulary, grid),
+        params=bundle.params["transformer"],
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        mixture=masked_video.build_mixture(tasks, grid),
+        decoding=masked_video.build_decoding(tasks),
+        clip=clip,
+        class_names=tuple(config["class_names"]),
+        fingerprint=config["fingerprint"],
+        mesh=mesh,
+    )
+
+
+def read(path: str | os.PathLike) -> Bundle:
+    """A bundle, or the newest checkpoint of a training workdir as if it had been exported."""
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; expected a bundle or a training workdir")
+    if (path / PARAMS).is_file():
+        return _read_files(path)
+    if (path / CHECKPOINTS).is_dir():
+        return from_workdir(path)
+    raise UserError(f"{path}: neither a bundle ({CONFIG} + {PARAMS}) nor a training workdir ({CHECKPOINTS}/)")
+
+
+def write(bundle: Bundle, path: str | os.PathLike) -> Path:
+    """Writes a bundle to a new folder, whole or not at all.
+
+    Raises:
+      UserError: the folder exists and holds something that is not a bundle, or cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(
+            f"{path}: exists and is no bundle; expected a new or empty folder, or a bundle to replace"
+        )
+    if (path / CHECKPOINTS).exists():
+        raise UserError(f"{path}: is a training workdir; expected another folder for the bundle")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        flat = flax.traverse_util.flatten_dict(bundle.params, sep="/")
+        save_file({name: np.ascontiguousarray(value) for name, value in flat.items()}, partial / PARAMS)
+        (partial / CONFIG).write_text(json.dumps(bundle.config, indent=1) + "\n")
+        replaced = path.with_name(path.name + ".replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if path.exists():
+            path.rename(replaced)
+        partial.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    return path
+
+
+def from_workdir(workdir: str | os.PathLike) -> Bundle:
+    """The newest checkpoint of a training run; its moving average where one is kept."""
+    workdir = Path(workdir)
+    config, extra = load_config(workdir), load_extra(workdir)
+    tokenizer = None
+    if systems.kind(config) == "generator":
+        tokenizer = read(workdir / WORKDIR_TOKENIZER)
+    system = systems.build(
+        config,
+        tokenizer=None if tokenizer is None else _tokenizer(tokenizer, None, None),
+        num_classes=len(extra["class_names"]),
+    )
+    state = load_state(workdir, system)
+    described = {
+        "format_version": FORMAT_VERSION,
+        "kind": system.kind,
+        "name": config.name,
+        "step": int(state.step),
+        "model": _plain(config.model),
+        "clip": {key: config.data[key] for key in ("frames", "height", "width", "stride")},
+        "class_names": list(extra["class_names"]),
+    }
+    params = jax.tree.map(np.asarray, state.system.eval_params)
+    if tokenizer is not None:
+        described |= {"tasks": _plain(config.tasks), "tokenizer": tokenizer.config}
+        params = {"transformer": params, "tokenizer": tokenizer.params}
+    described["fingerprint"] = fingerprint(described, params)
+    return Bundle(described, params)
+
+
+def fingerprint(config: Mapping[str, Any], params: PyTree) -> str:
+    """16 hexadecimal digits of a SHA-256 over architecture and weights."""
+    digest = hashlib.sha256(json.dumps([config["kind"], config["model"]], sort_keys=True).encode())
+    for name, value in sorted(flax.traverse_util.flatten_dict(params, sep="/").items()):
+        digest.update(f"{name} {value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _tokenizer(bundle: Bundle, mesh: Mesh | None, dtype: str | None) -> Tokenizer:
+    config = bundle.config
+    model = video_tokenizer.build_model(ConfigDict(_with_dtype(config["model"], dtype)))
+    clip = ClipFormat(**config["clip"])
+    require_same_params(bundle.params, unboxed_abstract_params(model, clip), config["name"])
+    return Tokenizer(model, bundle.params, clip, tuple(config["class_names"]), config["fingerprint"], mesh)
+
+
+def _read_files(path: Path) -> Bundle:
+    try:
+        config = json.loads((path / CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path / CONFIG}: not readable as JSON: {error}") from error
+    if config.get("format_version") != FORMAT_VERSION:
+        found = config.get("format_version")
+        raise UserError(
+            f"{path / CONFIG}: format version {found!r}; this version of magvit_jax reads {FORMAT_VERSION}"
+        )
+    try:
+        flat = load_file(path / PARAMS)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path / PARAMS}: not readable: {error}") from error
+    params = flax.traverse_util.unflatten_dict(flat, sep="/")
+    if fingerprint(config, params) != config["fingerprint"]:
+        raise UserError(f"{path}: the parameters are not those that {CONFIG} describes (fingerprint differs)")
+    return Bundle(config, params)
+
+
+def require_same_params(params: PyTree, expected: PyTree, name: str) -> None:
+    """UserError naming the first parameter whose presence or shape differs from what the model needs."""
+    found = flax.traverse_util.flatten_dict(params, sep="/")
+    wanted = flax.traverse_util.flatten_dict(expected, sep="/")
+    for key in sorted(set(found) | set(wanted)):
+        shapes = [list(tree[key].shape) if key in tree else "absent" for tree in (found, wanted)]
+        if shapes[0] != shapes[1]:
+            raise UserError(f"bundle {name!r}: parameter {key} is {shapes[0]}; expected {shapes[1]}")
+
+
+def _with_dtype(model: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
+    return dict(model) if dtype is None else dict(model, dtype=dtype)
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    return json.loads(json.dumps(config.to_dict()))

@@ -1,0 +1,156 @@
+"""All flags of all commands, parsed in one place."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags as absl_flags
+from ml_collections import ConfigDict, config_flags
+
+import magvit_jax
+from magvit_jax.errors import UserError
+from magvit_jax.quickstart.scales import SCALES
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The command's flags, and the `--config...` arguments of `train`, which `load_config` reads.
+
+    Raises:
+      SystemExit: on --help, or with status 2 on a flag that does not exist.
+    """
+    args, rest = parser().parse_known_args(list(argv))
+    if rest and args.command != "train":
+        raise UserError(
+            f"magvit {args.command}: unknown argument {rest[0]!r}; see magvit {args.command} --help"
+        )
+    for argument in rest:
+        if not argument.startswith("--config."):
+            raise UserError(
+                f"magvit train: unknown argument {argument!r}; overrides look like --config.a.b=VALUE"
+            )
+    return args, rest
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="magvit",
+        description="Train, measure and use video tokenizers and generative video transformers.",
+    )
+    top.add_argument("--version", action="version", version=f"magvit_jax {magvit_jax.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _quickstart(commands.add_parser("quickstart", help="from video files to generated video, with a report"))
+    _train(commands.add_parser("train", help="train what a config describes"))
+    _reconstruct(commands.add_parser("reconstruct", help="encode and decode videos or images"))
+    _generate(commands.add_parser("generate", help="generate clips with a trained transformer"))
+    _evaluate(commands.add_parser("evaluate", help="measure a model on a folder of videos"))
+    _export(commands.add_parser("export", help="write a training workdir as a bundle"))
+    return top
+
+
+def _quickstart(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--workdir", type=Path, default=Path("magvit_quickstart"), help="where everything is written"
+    )
+    command.add_argument(
+        "--videos", type=Path, help="folder of your own videos; the embedded clips by default"
+    )
+    command.add_argument(
+        "--scale", choices=list(SCALES), default="small", help="how long it trains (default: small)"
+    )
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", required=True, help="a config file or the name of a shipped one, [:variant]"
+    )
+    command.add_argument(
+        "--workdir", type=Path, required=True, help="folder of the run; an interrupted run goes on"
+    )
+
+
+def _reconstruct(command: argparse.ArgumentParser) -> None:
+    _model(command)
+    command.add_argument("--input", type=Path, required=True, help="a video, an image, or a folder of them")
+    _output(command)
+    command.add_argument("--height", type=int, help="size to work at; that of the training clips by default")
+    command.add_argument("--width", type=int)
+
+
+def _generate(command: argparse.ArgumentParser) -> None:
+    _model(command)
+    command.add_argument("--task", required=True, help="frame_prediction, class_conditional, ...")
+    command.add_argument("--input", type=Path, help="the video or folder that the task is conditioned on")
+    command.add_argument("--label", help="class name or number; all classes in turn by default")
+    _output(command)
+    command.add_argument("--num", type=int, default=8, help="how many clips (default: 8)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--steps", type=int, help="decoding steps; as trained by default")
+    command.add_argument("--temperature", type=float, help="of the confidence noise")
+    command.add_argument("--guidance-scale", type=float, help="of classifier-free guidance; 0 for none")
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    _model(command)
+    command.add_argument("--input", type=Path, help="folder of videos; the embedded test clips by default")
+    command.add_argument(
+        "--metrics", default="psnr,ssim,codebook", help="comma-separated; see docs/evaluation.md"
+    )
+    command.add_argument("--num", type=int, default=256, help="clips at most (default: 256)")
+    command.add_argument("--json", type=Path, help="file for the results")
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+    _output(command)
+
+
+def _model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", type=Path, required=True, help="a bundle or a training workdir")
+
+
+def _output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", type=Path, required=True, help="folder for what is written")
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
+    """The config of a file, or of a shipped config such as "quickstart/tokenizer", with overrides.
+
+    Args:
+      name: path or name, with an optional ":variant" that is handed to `get_config`.
+      overrides: arguments "--config.a.b=VALUE".
+
+    Raises:
+      UserError: no such config, variant or key, or a value of another type.
+    """
+    path, _, variant = name.partition(":")
+    argument = f"--config={_find(path)}" + (f":{variant}" if variant else "")
+    values = absl_flags.FlagValues()
+    holder = config_flags.DEFINE_config_file("config", flag_values=values)
+    argv, sys.argv = sys.argv, ["magvit", argument, *overrides]  # config_flags reads overrides there
+    try:
+        values(sys.argv)
+        return holder.value
+    except KeyError as error:
+        raise UserError(f"config {name}: no variant {error}") from error
+    except (absl_flags.Error, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"config {name}: {' '.join(str(error).split())}") from error
+    finally:
+        sys.argv = argv
+
+
+def _find(name: str) -> Path:
+    """A file as given, or below the shipped configs, with or without .py."""
+    package = Path(magvit_jax.__file__).parent
+    roots = [Path(), package / "configs", package.parent / "configs", package.parent]
+    for root in roots:
+        for candidate in (root / name, root / f"{name}.py"):
+            if candidate.is_file():
+                return candidate
+    shipped = next((root for root in roots[1:3] if root.is_dir()), None)
+    names = sorted(
+        str(path.relative_to(shipped).with_suffix(""))
+        for path in shipped.rglob("*.py")
+        if path.stem != "__init__"
+    )
+    raise UserError(f"config {name}: no such file or shipped config; shipped are {', '.join(names)}")

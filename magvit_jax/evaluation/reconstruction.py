@@ -1,0 +1,60 @@
+"""How well a tokenizer reconstructs held-out clips, and how much of its codebook they use."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from magvit_jax import metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """Means over clips.
+
+    Attributes:
+      clips: how many.
+      psnr, ssim: of the clips decoded from their ids.
+      psnr_mean_frame: of the clip's mean frame shown throughout, the baseline.
+      codebook_use: share of the codes that occur.
+      codebook_perplexity: of the codes' frequencies.
+    """
+
+    clips: int
+    psnr: float
+    ssim: float
+    psnr_mean_frame: float
+    codebook_use: float
+    codebook_perplexity: float
+
+
+def evaluate_reconstruction(
+    reconstruct: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    codes: int,
+    batches: Iterable[Mapping[str, np.ndarray]],
+) -> Reconstruction:
+    """Measures over {"video": uint8 [B, T, H, W, 3]}.
+
+    Args:
+      reconstruct: videos -> (ids in [0, codes), videos as float in [0, 1]).
+      codes: size of the codebook.
+    """
+    psnr, ssim, baseline = [], [], []
+    counts = metrics.CodebookCounts.empty(codes)
+    for batch in batches:
+        video = np.asarray(batch["video"])
+        ids, output = reconstruct(video)
+        output = np.asarray(output)
+        psnr.append(metrics.psnr(video, output))
+        ssim.append(metrics.ssim(video, output))
+        baseline.append(metrics.psnr(video, metrics.mean_frame(video)))
+        counts = counts.update(np.asarray(ids))
+    psnr_N = np.concatenate(psnr)
+    return Reconstruction(
+        clips=len(psnr_N),
+        psnr=float(psnr_N.mean()),
+        ssim=float(np.concatenate(ssim).mean()),
+        psnr_mean_frame=float(np.concatenate(baseline).mean()),
+        codebook_use=counts.usage,
+        codebook_perplexity=counts.perplexity,
+    )

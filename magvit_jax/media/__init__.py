@@ -1,0 +1,1 @@
+"""Pictures, moving pictures, curves and reports: everything that is written for people to look at."""

@@ -1,0 +1,45 @@
+"""Clips written the way every command writes them: mp4 and gif, side by side, and a still grid."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from magvit_jax.media.grid import comparison_rows, filmstrip, side_by_side, stack
+from magvit_jax.media.pixels import viewing_scale
+from magvit_jax.media.video_io import write_gif, write_mp4, write_png
+
+SHOWN = 8  # examples in a picture: more cannot be told apart
+
+
+def write_clip(stem: Path, video_THWC: np.ndarray, fps: float) -> None:
+    """`stem`.mp4 and `stem`.gif, small clips enlarged so that players show them at a size one can see."""
+    scale = viewing_scale(*video_THWC.shape[1:3])
+    write_mp4(stem.with_name(stem.name + ".mp4"), video_THWC, fps, scale)
+    write_gif(stem.with_name(stem.name + ".gif"), video_THWC, fps, scale)
+
+
+def write_beside(stem: Path, clips: Mapping[str, np.ndarray], fps: float) -> None:
+    """Clips of one example beside one another under their names: `stem`.mp4 and `stem`.gif."""
+    height, width = next(iter(clips.values())).shape[1:3]
+    beside = side_by_side(clips, viewing_scale(height, width))
+    write_mp4(stem.with_name(stem.name + ".mp4"), beside, fps)
+    write_gif(stem.with_name(stem.name + ".gif"), beside, fps)
+
+
+def write_grid(path: Path, clips: Sequence[Mapping[str, np.ndarray]], given: int = 0) -> None:
+    """One picture: the frames of the first examples, a row for each name of each example."""
+    height, width = next(iter(clips[0].values())).shape[1:3]
+    scale = viewing_scale(height, width, target=64)
+    strips = [filmstrip(video, 12, given, scale) for example in clips[:SHOWN] for video in example.values()]
+    write_png(path, stack(strips, padding=2))
+
+
+def write_comparison(stem: Path, videos: Mapping[str, np.ndarray], fps: float = 8.0) -> None:
+    """Batches of clips by name, [N, T, H, W, 3]: `stem`.gif moving and `stem`.png still."""
+    count = min(SHOWN, min(len(video) for video in videos.values()))
+    rows = [{name: video[i] for name, video in videos.items()} for i in range(count)]
+    height, width = next(iter(rows[0].values())).shape[1:3]
+    moving = comparison_rows(rows, viewing_scale(height, width, target=96))
+    write_gif(stem.with_name(stem.name + ".gif"), moving, fps)
+    write_grid(stem.with_name(stem.name + ".png"), rows)

@@ -1,0 +1,100 @@
+"""Video files: write mp4, gif, png; read back whatever was written."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import UnidentifiedImageError
+
+from magvit_jax.errors import UserError
+from magvit_jax.media import animation
+from magvit_jax.media.atomic import replacing, write_bytes
+from magvit_jax.media.pixels import check_fps, check_video, upscale
+
+_BT601 = 5  # ffmpeg's AVCOL_SPC_BT470BG: the matrix swscale uses for RGB -> YUV unless told otherwise
+_LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+_PILLOW_SUFFIXES = (".gif", ".webp", ".png", ".jpg", ".jpeg")
+
+
+def write_mp4(
+    path: str | os.PathLike, video_THWC: np.ndarray, fps: float = 8.0, scale: int = 1, crf: int = 12
+) -> Path:
+    """Writes an H.264 mp4 (yuv420p, so every player shows it), whole or not at all.
+
+    Odd sizes are padded to even ones by repeating the last row or column: yuv420p has one colour for 2x2
+    pixels.
+
+    Args:
+        path: where to; missing folders are made.
+        video_THWC: uint8 [T, H, W, 3].
+        fps: frames a second.
+        scale: whole factor by which every pixel is enlarged (nearest neighbour); an even one gives every
+            pixel a colour of its own.
+        crf: x264's constant rate factor, 0 (lossless in YUV) to 51; 12 is visually lossless.
+
+    Returns:
+        The path.
+    """
+    rate = Fraction(check_fps(fps)).limit_denominator(1001)
+    video_THWC = _even(upscale(check_video(video_THWC), scale))
+    with (
+        replacing(path) as temporary,
+        av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container,
+    ):
+        options = {"crf": str(crf), "preset": "medium"}
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.height, stream.width = video_THWC.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.colorspace = _BT601
+        stream.codec_context.color_range = _LIMITED_RANGE
+        for frame_HWC in video_THWC:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame_HWC, format="rgb24")))
+        container.mux(stream.encode(None))
+    return Path(path)
+
+
+def _even(video_THWC: np.ndarray) -> np.ndarray:
+    height, width = video_THWC.shape[1:3]
+    return np.pad(video_THWC, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def write_gif(path: str | os.PathLike, video_THWC: np.ndarray, fps: float = 8.0, scale: int = 1) -> Path:
+    """Writes an endlessly looping GIF, whole or not at all; see `animation.gif_bytes` for palette and timing.
+
+    Args:
+        path: where to; missing folders are made.
+        video_THWC: uint8 [T, H, W, 3].
+        fps: frames a second; above 50, which GIF cannot show, frames are dropped so that the speed stays.
+        scale: whole factor by which every pixel is enlarged (nearest neighbour).
+    """
+    return write_bytes(path, animation.gif_bytes(video_THWC, fps, scale))
+
+
+def write_png(path: str | os.PathLike, image_HWC: np.ndarray, scale: int = 1) -> Path:
+    """Writes uint8 [H, W, 3] or [H, W, 4] as PNG, whole or not at all, every pixel enlarged `scale` times."""
+    return write_bytes(path, animation.png_bytes(image_HWC, scale))
+
+
+def read_video(path: str | os.PathLike) -> np.ndarray:
+    """Every frame of a video, GIF, WebP or picture as uint8 [T, H, W, 3], at the size stored in the file.
+
+    Meant for short clips that this package wrote; `magvit_jax.data` reads folders of other people's videos.
+
+    Raises:
+        UserError: the file is missing, or not readable as video.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file, expected a video")
+    try:
+        if path.suffix.lower() in _PILLOW_SUFFIXES:
+            return animation.read_animation(path.read_bytes())
+        with av.open(str(path)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    except (av.FFmpegError, UnidentifiedImageError, IndexError) as error:
+        raise UserError(f"{path}: not a readable video ({error})") from error
+    if not frames:
+        raise UserError(f"{path}: holds no video frames")
+    return np.stack(frames)

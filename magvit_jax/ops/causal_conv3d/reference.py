@@ -1,0 +1,18 @@
+"""XLA's own 3D convolution: the definition, and the default where the compiler has a fast one (TPU, GPU)."""
+
+from jax import lax
+
+from magvit_jax.ops.causal_conv3d.geometry import spatial_padding
+from magvit_jax.typing import Array
+
+
+def xla_conv3d(x_BTHWC: Array, kernel_THWIO: Array, strides: tuple[int, int, int], zero_frames: int) -> Array:
+    """Convolves x preceded by `zero_frames` frames of zeros; every temporal tap stays inside that stretch."""
+    _, height, width, _, _ = kernel_THWIO.shape
+    return lax.conv_general_dilated(
+        x_BTHWC,
+        kernel_THWIO,
+        window_strides=strides,
+        padding=((zero_frames, 0), spatial_padding(height), spatial_padding(width)),
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+    )

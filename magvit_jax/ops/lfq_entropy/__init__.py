@@ -1,0 +1,1 @@
+"""Exact entropy terms of lookup-free quantization; see `api.lfq_entropy`."""

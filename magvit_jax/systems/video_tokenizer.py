@@ -1,0 +1,162 @@
+"""The MAGVIT-v2 video tokenizer, trained without an adversary (thesis 5.3, 5.4.1).
+
+Loss: weighted reconstruction, commitment and annealed entropy penalty. Shared by every experiment that trains a
+causal LFQ tokenizer; the configs are in `configs/magvit2/` and `configs/quickstart/`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from magvit_jax import metrics
+from magvit_jax.errors import UserError
+from magvit_jax.systems.pixels import to_float, to_uint8
+from magvit_jax.tokenizer import losses
+from magvit_jax.tokenizer.magvit2 import MagvitV2
+from magvit_jax.tokenizer.tokenizer import ClipFormat, unboxed_abstract_params
+from magvit_jax.training.optimizers import make_optimizer
+from magvit_jax.training.state import TrainState
+from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms; see `configs/magvit2/video_128.py` for the published values."""
+
+    reconstruction: float
+    commitment: float
+    entropy: float
+    entropy_annealing_factor: float
+    entropy_annealing_steps: int
+    entropy_temperature: float
+
+
+KIND = "tokenizer"
+
+
+class VideoTokenizer:
+    """A `System`: trains a `MagvitV2` on {"video": uint8 [B,T,H,W,3]}."""
+
+    kind = KIND
+    data_keys = ("video",)
+
+    def __init__(
+        self,
+        model: MagvitV2,
+        weights: LossWeights,
+        optimizer: optax.GradientTransformation,
+        ema_decay: float,
+        clip_shape: tuple[int, int, int],
+    ):
+        model.latent_shape(*clip_shape)
+        self.model, self.weights, self.optimizer = model, weights, optimizer
+        self.ema_decay, self.clip_shape = ema_decay, clip_shape
+        self.evaluators = {"reconstruction": self.evaluate_reconstruction}
+        self._reconstruct = jax.jit(self._reconstruct_batch)
+
+    def init(self, rng: PRNGKey) -> TrainState:
+        params = self.model.init(rng, jnp.zeros((1, *self.clip_shape, 3)))["params"]
+        return TrainState.create(params, self.optimizer, self.ema_decay)
+
+    def abstract_params(self) -> PyTree:
+        """Shapes of the parameters; nothing is computed."""
+        return unboxed_abstract_params(self.model, ClipFormat(*self.clip_shape))
+
+    def warm_start(self, state: TrainState, params: PyTree | None = None) -> TrainState:
+        """A new run's state with given parameters, such as those of another run."""
+        return state if params is None else state.with_params(params)
+
+    def gradients(
+        self, state: TrainState, microbatch: Batch, rng: PRNGKey
+    ) -> tuple[PyTree, dict[str, Array]]:
+        del rng  # nothing here is random
+        video = to_float(microbatch["video"])
+
+        def loss(params: PyTree) -> tuple[Array, dict[str, Array]]:
+            output, z_BthwK = self.model.apply({"params": params}, video)
+            return self.loss(video, output, z_BthwK, state.updates)
+
+        return jax.grad(loss, has_aux=True)(state.params)
+
+    def loss(
+        self, video: Array, output: Array, z_BthwK: Array, updates: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """The total and its parts."""
+        w = self.weights
+        sample_entropy, mean_entropy = losses.entropy(z_BthwK, w.entropy_temperature)
+        parts = dict(
+            reconstruction_loss=losses.reconstruction(video, output),
+            commitment_loss=losses.commitment(z_BthwK),
+            entropy_loss=sample_entropy - mean_entropy,
+        )
+        entropy_weight = losses.annealed_weight(
+            updates, w.entropy, w.entropy_annealing_factor, w.entropy_annealing_steps
+        )
+        total = (
+            w.reconstruction * parts["reconstruction_loss"]
+            + w.commitment * parts["commitment_loss"]
+            + entropy_weight * parts["entropy_loss"]
+        )
+        psnr = -10.0 * jnp.log10(parts["reconstruction_loss"])
+        return total, dict(
+            parts, loss=total, psnr=psnr, sample_entropy=sample_entropy, mean_entropy=mean_entropy
+        )
+
+    def apply(
+        self, state: TrainState, grads: PyTree, aux: dict[str, Array]
+    ) -> tuple[TrainState, dict[str, Array]]:
+        state = state.apply_gradients(grads, self.optimizer, self.ema_decay)
+        return state, dict(aux, gradient_norm=optax.global_norm(grads))
+
+    def _reconstruct_batch(self, params: PyTree, video: Array) -> tuple[Array, Array]:
+        variables = {"params": params}
+        ids = self.model.apply(variables, to_float(video), method="encode_to_ids")
+        output = self.model.apply(variables, ids, method="decode_from_ids")
+        return ids, jnp.clip(output, 0.0, 1.0)
+
+    def evaluate_reconstruction(self, state: TrainState, batches: Iterable[Batch]) -> Mapping[str, float]:
+        """PSNR and SSIM of clips decoded from their ids, and how much of the codebook they use."""
+        psnr, ssim = [], []
+        counts = metrics.CodebookCounts.empty(2**self.model.bits)
+        for batch in batches:
+            ids, output = self._reconstruct(state.eval_params, batch["video"])
+            psnr.append(metrics.psnr(np.asarray(batch["video"]), np.asarray(output)))
+            ssim.append(metrics.ssim(np.asarray(batch["video"]), np.asarray(output)))
+            counts = counts.update(ids)
+        return {
+            "psnr": float(np.concatenate(psnr).mean()),
+            "ssim": float(np.concatenate(ssim).mean()),
+            "codebook_use": counts.usage,
+            "codebook_perplexity": counts.perplexity,
+        }
+
+    def sample(self, state: TrainState, batch: Batch) -> dict[str, np.ndarray]:
+        """The batch's clips beside their reconstructions."""
+        _, output = self._reconstruct(state.eval_params, batch["video"])
+        return {"original": np.asarray(batch["video"]), "reconstruction": to_uint8(output)}
+
+
+def build_model(config: ConfigDict) -> MagvitV2:
+    """The tokenizer of a `config.model`."""
+    if config.dtype not in DTYPES:
+        raise UserError(f"model.dtype: {config.dtype!r}; expected one of {', '.join(DTYPES)}")
+    fields = {name: config[name] for name in config if name != "dtype"}
+    return MagvitV2(**fields, dtype=DTYPES[config.dtype])
+
+
+def build(config: ConfigDict) -> VideoTokenizer:
+    """The system of a whole training config."""
+    return VideoTokenizer(
+        model=build_model(config.model),
+        weights=LossWeights(**config.loss),
+        optimizer=make_optimizer(config.optimizer, config.training.steps),
+        ema_decay=config.training.ema_decay,
+        clip_shape=(config.data.frames, config.data.height, config.data.width),
+    )

@@ -1,0 +1,187 @@
+"""The MAGVIT-v2 tokenizer: a causal 3D CNN around a lookup-free quantizer (thesis 5.3, Fig. 5.4)."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from magvit_jax.errors import UserError
+from magvit_jax.nn.conv import CausalConv3D
+from magvit_jax.nn.norm import AdaptiveGroupNorm, GroupNorm, Statistics
+from magvit_jax.nn.resample import Downsample, Upsample, depth_to_space, space_to_depth
+from magvit_jax.nn.resblock import ResBlock
+from magvit_jax.tokenizer import lfq
+from magvit_jax.typing import Array, Dtype
+
+
+class MagvitV2(nn.Module):
+    """Causal video autoencoder; an image is a one-frame video.
+
+    Pixels are float in [0, 1]. A clip of 1 + s t frames becomes 1 + t latent frames, and latent frame i depends on
+    the frames 0 .. s i only, exactly: padding, strides and the statistics of normalisation are all causal.
+
+    Attributes:
+      base_channels: channels of the first level.
+      channel_multipliers: one a level.
+      strides: (time, height, width) of the resampling after every level but the last. The published model halves
+        space three times and time late: ((1, 2, 2), (2, 2, 2), (2, 2, 2)).
+      blocks: residual blocks a level; mid_blocks: residual blocks at the lowest resolution.
+      bits: channels of a code, so the codebook has 2^bits entries.
+      patch: side of the square of pixels that the first layer sees as one position; 1 is the published model.
+      adaptive_norm: how the quantized latents steer the decoder ("pooled", "spatial"), or "none".
+      norm_groups, statistics: of group normalisation; "clip" statistics give up causality.
+      remat: recompute residual blocks in the backward pass instead of storing them.
+      dtype: compute dtype.
+    """
+
+    base_channels: int
+    channel_multipliers: Sequence[int]
+    strides: Sequence[Sequence[int]]
+    blocks: int
+    mid_blocks: int
+    bits: int
+    patch: int = 1
+    adaptive_norm: Literal["pooled", "spatial", "none"] = "pooled"
+    norm_groups: int = 32
+    statistics: Statistics = "frame"
+    remat: bool = False
+    dtype: Dtype = jnp.float32
+
+    def setup(self):
+        if len(self.strides) != len(self.channel_multipliers) - 1:
+            raise UserError(
+                f"strides has {len(self.strides)} entries, expected one less than the "
+                f"{len(self.channel_multipliers)} channel_multipliers"
+            )
+        shared = dict(
+            base_channels=self.base_channels,
+            channel_multipliers=tuple(self.channel_multipliers),
+            strides=tuple(map(tuple, self.strides)),
+            blocks=self.blocks,
+            mid_blocks=self.mid_blocks,
+            patch=self.patch,
+            norm_groups=self.norm_groups,
+            statistics=self.statistics,
+            remat=self.remat,
+            dtype=self.dtype,
+        )
+        self.encoder = Encoder(features=self.bits, **shared)
+        self.decoder = Decoder(adaptive_norm=self.adaptive_norm, **shared)
+
+    @property
+    def compression(self) -> tuple[int, int, int]:
+        """Pixels a token spans (time, height, width)."""
+        time, height, width = (math.prod(axis) for axis in zip(*self.strides, strict=True))
+        return time, height * self.patch, width * self.patch
+
+    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """Shape (t, h, w) of the ids of a clip, or an error that says which sizes fit."""
+        st, sh, sw = self.compression
+        if (frames - 1) % st or height % sh or width % sw or min(frames, height, width) < 1:
+            raise UserError(
+                f"cannot tokenize {frames} frames of {height}x{width}: frames must be 1 + a multiple of {st}, "
+                f"height a multiple of {sh}, width a multiple of {sw}"
+            )
+        return 1 + (frames - 1) // st, height // sh, width // sw
+
+    def encode(self, video_BTHWC: Array) -> Array:
+        """Float pixels in [0, 1], [B,T,H,W,3], to latents before the sign, float32 [B,t,h,w,bits]."""
+        self.latent_shape(*video_BTHWC.shape[1:4])
+        return self.encoder(2.0 * video_BTHWC - 1.0)
+
+    def decode(self, codes_BthwK: Array) -> Array:
+        """Codes in {-1, 1}, [B,t,h,w,bits], to float32 pixels around [0, 1], not clipped, [B,T,H,W,3]."""
+        return 0.5 * (self.decoder(codes_BthwK) + 1.0)
+
+    def encode_to_ids(self, video_BTHWC: Array) -> Array:
+        """Float pixels in [0, 1] to int32 ids in [0, 2^bits), [B,t,h,w]."""
+        return lfq.codes_to_ids(lfq.quantize(self.encode(video_BTHWC)))
+
+    def decode_from_ids(self, ids_Bthw: Array) -> Array:
+        """Int32 ids in [0, 2^bits) to float32 pixels, not clipped, [B,T,H,W,3]."""
+        return self.decode(lfq.ids_to_codes(ids_Bthw, self.bits))
+
+    def __call__(self, video_BTHWC: Array) -> tuple[Array, Array]:
+        """Reconstruction [B,T,H,W,3] through the straight-through estimator, and the latents z [B,t,h,w,bits]."""
+        z_BthwK = self.encode(video_BTHWC)
+        return self.decode(lfq.straight_through(z_BthwK)), z_BthwK
+
+
+class _Stage(nn.Module):
+    """What the encoder and the decoder have in common."""
+
+    base_channels: int
+    channel_multipliers: Sequence[int]
+    strides: Sequence[Sequence[int]]
+    blocks: int
+    mid_blocks: int
+    patch: int
+    norm_groups: int
+    statistics: Statistics
+    remat: bool
+    dtype: Dtype
+
+    def resblocks(self, x: Array, count: int, level: int, name: str) -> Array:
+        block = nn.remat(ResBlock) if self.remat else ResBlock
+        features = self.base_channels * self.channel_multipliers[level]
+        for i in range(count):
+            x = block(features, self.norm_groups, self.statistics, self.dtype, name=f"{name}_block{i}")(x)
+        return x
+
+    def head(self, x: Array, features: int, kernel: int) -> Array:
+        """GroupNorm, swish and a convolution whose output stays in float32."""
+        x = nn.swish(GroupNorm(self.norm_groups, self.statistics, dtype=self.dtype, name="norm_out")(x))
+        x = CausalConv3D(features, (kernel,) * 3, dtype=self.dtype, name="conv_out")(x)
+        return x.astype(jnp.float32)
+
+
+class Encoder(_Stage):
+    """Pixels in [-1, 1] to latents: levels of residual blocks between strided convolutions."""
+
+    features: int = 18
+
+    @nn.compact
+    def __call__(self, x_BTHWC: Array) -> Array:
+        x = space_to_depth(x_BTHWC, self.patch)
+        x = CausalConv3D(self.base_channels, dtype=self.dtype, name="conv_in")(x)
+        last = len(self.channel_multipliers) - 1
+        for level in range(last + 1):
+            x = self.resblocks(x, self.blocks, level, f"level{level}")
+            if level < last:
+                x = Downsample(self.strides[level], self.dtype, name=f"level{level}_down")(x)
+        x = self.resblocks(x, self.mid_blocks, last, "mid")
+        return self.head(x, self.features, kernel=1)
+
+
+class Decoder(_Stage):
+    """Codes to pixels in [-1, 1]; the codes also steer an adaptive group norm at every resolution."""
+
+    adaptive_norm: Literal["pooled", "spatial", "none"] = "pooled"
+
+    @nn.compact
+    def __call__(self, codes_BthwK: Array) -> Array:
+        last = len(self.channel_multipliers) - 1
+        x = CausalConv3D(
+            self.base_channels * self.channel_multipliers[last], dtype=self.dtype, name="conv_in"
+        )(codes_BthwK)
+        x = self.resblocks(x, self.mid_blocks, last, "mid")
+        for level in reversed(range(last + 1)):
+            x = self.adapt(x, codes_BthwK, level)
+            x = self.resblocks(x, self.blocks, level, f"level{level}")
+            if level > 0:
+                x = Upsample(self.strides[level - 1], self.dtype, name=f"level{level}_up")(x)
+        x = self.head(x, 3 * self.patch**2, kernel=3)
+        return depth_to_space(x, (1, self.patch, self.patch))
+
+    def adapt(self, x: Array, codes_BthwK: Array, level: int) -> Array:
+        if self.adaptive_norm == "none":
+            return x
+        return AdaptiveGroupNorm(
+            self.norm_groups,
+            self.adaptive_norm,
+            self.statistics,
+            dtype=self.dtype,
+            name=f"level{level}_adapt",
+        )(x, codes_BthwK)

@@ -1,0 +1,110 @@
+"""The transformer layer of BERT, with normalisation after (the thesis) or before each sub-layer."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from magvit_jax.nn.attention import SelfAttention
+from magvit_jax.partitioning import constrain, param
+from magvit_jax.transformer.dropout import Dropout
+from magvit_jax.typing import Array, Dtype
+
+LAYER_NORM_EPSILON = 1e-12
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation over the last axis with BERT's epsilon, computed in float32.
+
+    Attributes:
+        dtype: of the output.
+    """
+
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x_BLD: Array) -> Array:
+        width = x_BLD.shape[-1:]
+        scale_D = self.param("scale", param(nn.initializers.ones, "norm"), width)
+        bias_D = self.param("bias", param(nn.initializers.zeros, "norm"), width)
+        x_BLD = x_BLD.astype(jnp.float32)
+        x_BLD = x_BLD - jnp.mean(x_BLD, axis=-1, keepdims=True)
+        variance_BL1 = jnp.mean(jnp.square(x_BLD), axis=-1, keepdims=True)
+        y_BLD = x_BLD * jax.lax.rsqrt(variance_BL1 + LAYER_NORM_EPSILON)
+        return (y_BLD * scale_D[None, None] + bias_D[None, None]).astype(self.dtype)
+
+
+class Dense(nn.Module):
+    """x W + b over the last axis, with logical names for the kernel's two axes.
+
+    Attributes:
+        features: output width.
+        names: logical names of the kernel's axes.
+        kernel_init: initializer of the kernel; the bias starts at 0.
+        dtype: of the matmul; parameters are float32.
+    """
+
+    features: int
+    names: tuple[str, str]
+    kernel_init: nn.initializers.Initializer
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = self.param("kernel", param(self.kernel_init, *self.names), (x.shape[-1], self.features))
+        bias = self.param("bias", param(nn.initializers.zeros, self.names[1]), (self.features,))
+        y = jnp.einsum("...d,df->...f", x.astype(self.dtype), kernel.astype(self.dtype))
+        return y + jnp.expand_dims(bias.astype(self.dtype), tuple(range(y.ndim - 1)))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and a two-layer MLP with tanh-GELU, each with dropout and a residual connection.
+
+    Attributes:
+        heads, mlp_dim: N and F.
+        dropout: rate after each sub-layer.
+        attention_dropout: rate of the attention weights.
+        norm: "post" (BERT, the thesis) or "pre".
+        kernel_init: initializer of every kernel.
+        dtype: of the matmuls; norms and softmax are float32.
+    """
+
+    heads: int
+    mlp_dim: int
+    dropout: float
+    attention_dropout: float
+    norm: str
+    kernel_init: nn.initializers.Initializer
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x_BLD: Array, deterministic: bool) -> Array:
+        """[B, L, D] -> [B, L, D]."""
+        attention = SelfAttention(
+            heads=self.heads,
+            dropout=self.attention_dropout,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="attention",
+        )
+
+        def attend(y_BLD: Array) -> Array:
+            return attention(y_BLD, deterministic=deterministic)
+
+        x_BLD = self._residual(x_BLD, attend, "attention", deterministic)
+        return self._residual(x_BLD, self._mlp, "mlp", deterministic)
+
+    def _residual(self, x_BLD: Array, sub_layer, name: str, deterministic: bool) -> Array:
+        norm, drop = LayerNorm(self.dtype, name=f"{name}_norm"), Dropout(self.dropout, name=f"{name}_dropout")
+        if self.norm == "pre":
+            out_BLD = x_BLD + drop(sub_layer(norm(x_BLD)), deterministic=deterministic)
+        else:
+            out_BLD = norm(x_BLD + drop(sub_layer(x_BLD), deterministic=deterministic))
+        return constrain(out_BLD, "activation_batch", "activation_length", "activation_embed")
+
+    def _mlp(self, x_BLD: Array) -> Array:
+        def dense(features: int, names: tuple[str, str], name: str) -> Dense:
+            return Dense(features, names, self.kernel_init, self.dtype, name=name)
+
+        hidden_BLF = jax.nn.gelu(dense(self.mlp_dim, ("embed", "mlp"), "mlp_in")(x_BLD), approximate=True)
+        hidden_BLF = constrain(hidden_BLF, "activation_batch", "activation_length", "activation_mlp")
+        return dense(x_BLD.shape[-1], ("mlp", "embed"), "mlp_out")(hidden_BLF)

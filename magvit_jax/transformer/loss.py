@@ -1,0 +1,79 @@
+"""Cross-entropy of the masked transformer in the three parts of Eq. 6.4."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from magvit_jax.tokens.factorize import bits_of, split
+from magvit_jax.tokens.masking import Corrupted
+from magvit_jax.typing import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class PartWeights:
+    """Weight of a position in the loss, by its part of Eq. 6.4; all 1 in the thesis and the authors' code."""
+
+    refine: float = 1.0
+    mask: float = 1.0
+    reconstruct: float = 1.0
+
+
+def token_cross_entropy(logits_BNFV: Array, target_BN: Array, label_smoothing: float) -> Array:
+    """Cross-entropy of each token in nats, summed over its factors -> float32 [B, N].
+
+    Args:
+        logits_BNFV: float32.
+        target_BN: int codes in [0, V**F).
+        label_smoothing: e; the target distribution is (1 - e) on the target and e / V on every sub-id.
+    """
+    target_BNF = _sub_targets(logits_BNFV, target_BN)
+    log_z_BNF = jax.nn.logsumexp(logits_BNFV, axis=-1)
+    hit_BNF = jnp.take_along_axis(logits_BNFV, target_BNF[..., None], axis=-1)[..., 0]
+    loss_BNF = log_z_BNF - (1.0 - label_smoothing) * hit_BNF
+    if label_smoothing:
+        loss_BNF = loss_BNF - label_smoothing * jnp.mean(logits_BNFV, axis=-1)
+    return jnp.sum(loss_BNF, axis=-1)
+
+
+def commit_loss(
+    logits_BNFV: Array,
+    target_BN: Array,
+    corrupted: Corrupted,
+    weights: PartWeights = PartWeights(),  # noqa: B008, it is frozen
+    label_smoothing: float = 1e-4,
+) -> tuple[Array, dict[str, Array]]:
+    """Mean cross-entropy over positions, weighted by part (thesis Eq. 6.3 and 6.4).
+
+    Returns:
+        The loss: sum of weight times cross-entropy over the sum of weights. And scalars: `loss`; the plain
+            mean of
+        each part that is present, 0 where it has no position: `loss_refine`, `loss_mask`, `loss_reconstruct`;
+        `accuracy_mask`, the share of [MASK] positions whose whole id is the arg max; `masked_share` of
+        positions.
+    """
+    loss_BN = token_cross_entropy(logits_BNFV, target_BN, label_smoothing)
+    parts = {name: getattr(corrupted, f"{name}_BN") for name in ("refine", "mask", "reconstruct")}
+    weight_BN = sum(getattr(weights, name) * flag_BN.astype(jnp.float32) for name, flag_BN in parts.items())
+    loss = jnp.sum(weight_BN * loss_BN) / jnp.maximum(jnp.sum(weight_BN), 1e-6)
+    # A comparison with the maximum in place of arg max, whose pairwise reduction costs as much as a layer on a CPU.
+    target_BNF = _sub_targets(logits_BNFV, target_BN)
+    hit_BNF = jnp.take_along_axis(logits_BNFV, target_BNF[..., None], axis=-1)[..., 0]
+    correct_BN = jnp.all(hit_BNF >= jnp.max(logits_BNFV, axis=-1), axis=-1)
+    scalars = {f"loss_{name}": _mean_where(flag_BN, loss_BN) for name, flag_BN in parts.items()}
+    scalars["loss"] = loss
+    scalars["accuracy_mask"] = _mean_where(corrupted.mask_BN, correct_BN.astype(jnp.float32))
+    scalars["masked_share"] = jnp.mean(1.0 - corrupted.reconstruct_BN.astype(jnp.float32))
+    return loss, scalars
+
+
+def _sub_targets(logits_BNFV: Array, target_BN: Array) -> Array:
+    factors, sub_codes = logits_BNFV.shape[-2:]
+    if factors == 1:
+        return target_BN.astype(jnp.int32)[..., None]
+    return split(target_BN, factors, factors * bits_of(sub_codes))
+
+
+def _mean_where(flag_BN: Array, value_BN: Array) -> Array:
+    total = jnp.sum(jnp.where(flag_BN, value_BN, 0.0))
+    return total / jnp.maximum(jnp.sum(flag_BN.astype(jnp.float32)), 1.0)

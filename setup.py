@@ -1,0 +1,49 @@
+"""Packaging of magvit_jax; the build system and the tools' settings are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "magvit_jax" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="magvit_jax",
+    version=VERSION,
+    description="Video tokenizers and generative video transformers (MAGVIT, MAGVIT-v2, VideoPoet) in JAX/Flax.",
+    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["magvit_jax", "magvit_jax.*", "configs", "configs.*"]),
+    install_requires=[
+        "jax>=0.10.2",
+        "flax>=0.12.8",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12.8",
+        "grain>=0.2.18",
+        "ml-collections>=1.1.0",
+        "clu>=0.0.12",
+        "numpy>=2.4",
+        "imageio>=2.38",
+        "av>=18.1",
+        "pillow>=13.0",
+        "safetensors>=0.8",
+        "scikit-learn>=1.9",
+        "scipy>=1.17",
+        "absl-py>=2.5",
+    ],
+    extras_require={
+        "test": ["pytest>=9.2", "ruff>=0.17", "scikit-image>=0.26"],
+        "tpu": ["jax[tpu]>=0.10.2"],
+        "cuda": ["jax[cuda13]>=0.10.2"],
+        "tensorboard": ["tensorflow-cpu>=2.21", "tensorboard"],
+        "oracles": ["vector-quantize-pytorch"],
+    },
+    entry_points={"console_scripts": ["magvit = magvit_jax.cli.main:main"]},
+    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
+)

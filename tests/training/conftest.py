@@ -1,0 +1,31 @@
+"""Makes the toy systems importable (they are also a script that tests start), and a run to compare with."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from training_toys import leaves, toy_train  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """The toy run, never interrupted: its workdir, final state, records and samples."""
+    workdir, samples = tmp_path_factory.mktemp("uninterrupted"), {}
+    state = leaves(toy_train(workdir, on_sample=lambda step, videos: samples.update({step: videos})))
+    return SimpleNamespace(workdir=workdir, state=state, records=read_records(workdir), samples=samples)
+
+
+@pytest.fixture(scope="session")
+def records():
+    """Reads the records of a workdir, without the speed."""
+    return read_records
+
+
+def read_records(workdir):
+    found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{key: x for key, x in record.items() if key != "steps_per_second"} for record in found]

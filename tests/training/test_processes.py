@@ -1,0 +1,87 @@
+"""Runs in processes of their own: kill -9, a full disk, and two processes that share a run."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import training_toys
+from training_toys import Regression, leaves, toy_config, toy_train
+
+from magvit_jax.training.checkpoints import checkpoint_steps, latest_step
+from magvit_jax.training.loading import load_state
+
+SEED = 20  # of the step at which a run is killed
+
+
+def start(workdir, devices=8, **flags):
+    environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
+    root = Path(training_toys.__file__).parents[2]
+    environment["PYTHONPATH"] = os.pathsep.join([str(root), environment.get("PYTHONPATH", "")])
+    arguments = [f"--{name}={value}" for name, value in {"workdir": workdir, **flags}.items()]
+    command = [sys.executable, "-W", "error", training_toys.__file__, *arguments]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes):
+    """[(exit status, standard error)]"""
+    found = []
+    try:
+        for process in processes:
+            _, error = process.communicate(timeout=240)
+            found.append((process.returncode, error))
+    finally:
+        for process in processes:
+            process.kill()
+    return found
+
+
+def test_kill_9_changes_nothing(tmp_path, uninterrupted, records):
+    [(status, error)] = finish(start(tmp_path, kill_while_saving=3))
+    assert status == -signal.SIGKILL, error
+    assert checkpoint_steps(tmp_path) == [] and any((tmp_path / "checkpoints").iterdir())
+    step = random.Random(SEED).randint(4, 8)
+    [(status, error)] = finish(start(tmp_path, kill_at_step=step))
+    assert status == -signal.SIGKILL and "removed the half-written checkpoint 3" in error, error
+
+    state = leaves(toy_train(tmp_path))
+    assert state.keys() == uninterrupted.state.keys()
+    for key, value in state.items():
+        np.testing.assert_array_equal(value, uninterrupted.state[key], err_msg=key)
+    assert records(tmp_path) == uninterrupted.records
+
+
+def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path):
+    [(status, error)] = finish(start(tmp_path, full_disk_at_step=4))
+    [line] = [line for line in error.splitlines() if line.startswith("magvit_jax.errors.UserError")]
+    assert status == 1 and "checkpoint of step 6 could not be written" in line, error
+    assert "File too large" in line and "earlier checkpoints are unharmed" in line
+    assert checkpoint_steps(tmp_path) == [3]
+    assert load_state(tmp_path, Regression(toy_config())).step == 3
+
+
+def test_two_processes_share_a_run_and_stop_together(tmp_path, uninterrupted, records):
+    """data x fsdp x tensor over 2 x 4 devices; only one gets SIGTERM; this process goes on with 8."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    first = start(tmp_path, 4, coordinator=coordinator, process=0)
+    second = start(tmp_path, 4, coordinator=coordinator, process=1, terminate_at_step=4)
+    results = finish(first, second)
+    assert [status for status, _ in results] == [0, 0], results
+    stopped = latest_step(tmp_path)
+    assert 4 <= stopped < 8 and "stopped by SIGTERM" in results[0][1]
+    assert "loss" not in results[1][1]  # the second process writes nothing
+
+    state = leaves(toy_train(tmp_path))
+    found, expected = records(tmp_path), uninterrupted.records
+    assert [(r["kind"], r["step"]) for r in found] == [(r["kind"], r["step"]) for r in expected]
+    for a, b in zip(found, expected, strict=True):
+        for key in a.keys() - {"kind"}:
+            np.testing.assert_allclose(a[key], b[key], rtol=2e-5, err_msg=f"{key} at step {a['step']}")
+    for key, value in state.items():
+        np.testing.assert_allclose(value, uninterrupted.state[key], rtol=1e-4, atol=1e-6, err_msg=key)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from magvit_jax.nn.dropout import keep_mask
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.typing import Array, Dtype, PRNGKey
 
@@ -39,7 +40,7 @@ def attention(
     kept_BNLS = None
     if dropout > 0.0:
         shape = (*q_BNLE.shape[:-1], k_BNSE.shape[-2])
-        kept_BNLS = jax.random.bernoulli(dropout_key, 1.0 - dropout, shape)
+        kept_BNLS = keep_mask(dropout_key, dropout, shape)
         v_BNSE = v_BNSE * (1.0 / (1.0 - dropout))
     return _weighted_values(q_BNLE * scale, k_BNSE, v_BNSE, mask, kept_BNLS)
 
@@ -82,7 +83,7 @@ _weighted_values.defvjp(_forward, _backward)
 
 
 def _drop(weights_BNLS: Array, kept_BNLS: Array | None) -> Array:
-    return weights_BNLS if kept_BNLS is None else jnp.where(kept_BNLS, weights_BNLS, 0)
+    return weights_BNLS if kept_BNLS is None else jnp.where(kept_BNLS, weights_BNLS, jnp.zeros_like(weights_BNLS))
 
 
 class SelfAttention(nn.Module):

@@ -5,13 +5,13 @@ Orbax writes it under another name and renames it when it is whole. What a kille
 taken for a checkpoint.
 """
 
+import contextlib
 import json
 import logging
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,8 @@ class Checkpoints:
         self.removed = _remove_half_written(workdir) if jax.process_index() == 0 else []
         multihost_utils.sync_global_devices("checkpoints cleaned")
         self._pending: int | None = None
+        self._quiet = _one_error()
+        self._quiet.__enter__()
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
@@ -116,14 +118,18 @@ class Checkpoints:
             self._pending = None
 
     def close(self) -> None:
-        """Ends the background threads. Call `wait` before, to learn of a failed write."""
-        self._manager.close()
+        """Finishes what is being written and ends the background threads.
+
+        Never raises, so that it does not hide the error that ends a run; `wait` tells of a failed write.
+        """
+        with contextlib.suppress(Exception):
+            self._manager.close()
+        self._quiet.__exit__(None, None, None)
 
     def _guard(self, call) -> None:
         step = self._pending
         try:
-            with _one_error():
-                call()
+            call()
         except Exception as error:
             self._pending = None
             raise UserError(
@@ -181,20 +187,20 @@ def _name(path: tuple[Any, ...]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return line if len(line) <= 300 else line[:300] + "..."
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].split(" [tensorstore_spec")[0]
+    return line if len(line) <= 300 else f"{line[:100]} ... {line[-200:]}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def _one_error() -> Iterator[None]:
     """Inside, one failure is one exception.
 
-    Without it, orbax's threads also print the traceback of what they then raise, and tensorstore prints one
+    Without it, orbax's threads also print the tracebacks of what they then raise, and tensorstore prints one
     for every array that answers after the event loop has ended on the first failure.
     """
 
     def not_raised_again(record: logging.LogRecord) -> bool:
-        return "_SignalingThread.run() raised" not in record.getMessage()
+        return record.levelno < logging.ERROR or "orbax" not in record.pathname
 
     def not_too_late(unraisable) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":

@@ -18,6 +18,7 @@ from magvit_jax.training.sharded import (
     global_batches,
     init_state,
     jit_train_step,
+    place_state,
     run_keys,
     whole_batches,
 )
@@ -27,7 +28,7 @@ from magvit_jax.training.system import System
 from magvit_jax.training.windows import Clock, LateMetrics, Window
 from magvit_jax.training.workdir import FREE_KEYS, claim, locked
 from magvit_jax.training.writers import MetricWriter, SilentWriter
-from magvit_jax.typing import Batch
+from magvit_jax.typing import Batch, PyTree
 
 NumpyBatches = Iterable[Mapping[str, np.ndarray]]
 
@@ -39,6 +40,7 @@ def train(
     train_batches_fn: Callable[[int, int, int], Iterator[Mapping[str, np.ndarray]]],
     *,
     eval_batches_fn: Callable[[], NumpyBatches] | None = None,
+    warm_start: Callable[[PyTree], PyTree] | None = None,
     on_sample: Callable[[int, dict[str, np.ndarray]], None] | None = None,
     extra: Mapping[str, Any] | None = None,
     free_keys: Sequence[str] = FREE_KEYS,
@@ -61,6 +63,8 @@ def train(
         process's rows [shard_index * B / shard_count, (shard_index + 1) * B / shard_count) of the batches
         from number start_step on.
       eval_batches_fn: () -> the batches to evaluate on, the same at every call; every process gives all rows.
+      warm_start: (initial state of the system) -> the state to begin with, called once where a run begins anew:
+        parameters of another model, frozen networks.
       on_sample: called in process 0 with the step and the system's sample videos by name.
       extra: plain JSON values to keep beside the config, such as class names; part of what the run is.
       free_keys: config keys, or groups of them, that may differ from those the workdir was started with.
@@ -105,6 +109,8 @@ def train(
         if start is None:
             start, window = 0, Window()
             state = init_state(system, init_key, abstract)
+            if warm_start is not None:
+                state = place_state(state.replace(system=warm_start(state.system)), abstract)
         else:
             state, position = restore(workdir, abstract, start)
             window = Window(**position["window"])

@@ -65,6 +65,28 @@ def init_state(system: System, key: PRNGKey, abstract: LoopState) -> LoopState:
     return make(key)
 
 
+def place_state(state: LoopState, abstract: LoopState) -> LoopState:
+    """A state laid out as `abstract` says; its arrays may come from the host.
+
+    Raises:
+      ValueError: an array of another shape or dtype; says where.
+    """
+
+    def place(path, x, like):
+        if x.shape != like.shape or x.dtype != like.dtype:
+            where = jax.tree_util.keystr(path)
+            raise ValueError(f"state{where}: {x.dtype} {x.shape}; expected {like.dtype} {like.shape}")
+        return x if isinstance(x, jax.Array) and x.sharding == like.sharding else _put(x, like.sharding)
+
+    return jax.tree_util.tree_map_with_path(place, state, abstract)
+
+
+def _put(x: np.ndarray | jax.Array, sharding) -> jax.Array:
+    """A host array of which every process has the whole, on the mesh."""
+    host = np.asarray(x)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+
 def jit_train_step(system: System, microbatches: int, abstract: LoopState, mesh: Mesh) -> TrainStep:
     """The jitted step. It donates the state it is handed; call and lower it inside `logical_context`.
 

@@ -55,6 +55,10 @@ class TrainState(flax.struct.PyTreeNode):
             average = ema(self.ema_params, params, ema_decay, self.updates)
         return TrainState(self.updates + 1, params, opt_state, average)
 
+    def with_params(self, params: PyTree) -> "TrainState":
+        """The state with other parameters of the same shapes, in the moving average too."""
+        return self.replace(params=params, ema_params=None if self.ema_params is None else params)
+
     @property
     def eval_params(self) -> PyTree:
         """The parameters to evaluate and to ship: the moving average where one is kept."""

@@ -1,5 +1,6 @@
 """Where metrics go: a JSONL file always, a progress line always, TensorBoard where asked for."""
 
+import contextlib
 import json
 import math
 import os
@@ -74,7 +75,9 @@ class MetricWriter:
         if self._open_line:
             self._stream.write("\n")
             self._stream.flush()
-        self._file.close()
+        # Every record was flushed when it was written: what fails to leave now was reported then.
+        with contextlib.suppress(OSError):
+            self._file.close()
         if self._board is not None:
             self._board.close()
 
@@ -142,8 +145,9 @@ def duration(seconds: float) -> str:
 
 
 def _shown(values: Mapping[str, float], count: int) -> str:
-    """The first values, losses before others."""
+    """The first values, losses before others; no word of skipped updates where there are none."""
     names = sorted(values, key=lambda name: (name != "loss", "loss" not in name, name))
+    names = [name for name in names if name != "skipped" or values[name]]
     return "  ".join(f"{name} {values[name]:.4g}" for name in names[:count])
 
 

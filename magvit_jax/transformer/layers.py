@@ -3,13 +3,39 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from magvit_jax.nn.attention import SelfAttention
+from magvit_jax.nn.dropout import Dropout
 from magvit_jax.partitioning import constrain, param
-from magvit_jax.transformer.dropout import Dropout
 from magvit_jax.typing import Array, Dtype
 
 LAYER_NORM_EPSILON = 1e-12
+GELU_SCALE = (2.0 / np.pi) ** 0.5
+GELU_CUBIC = 0.044715
+
+
+@jax.custom_vjp
+def gelu(x: Array) -> Array:
+    """The tanh approximation of GELU, as x sigmoid(2 u): u = sqrt(2 / pi) (x + 0.044715 x^3).
+
+    The backward pass computes the sigmoid again: with the activations as wide as an MLP's, a CPU reads and writes
+    them more slowly than it computes.
+    """
+    return x * jax.nn.sigmoid(_gelu_argument(x))
+
+
+def _gelu_argument(x: Array) -> Array:
+    return x * (2.0 * GELU_SCALE + 2.0 * GELU_SCALE * GELU_CUBIC * x * x)
+
+
+def _gelu_backward(x: Array, d_y: Array) -> tuple[Array]:
+    gate = jax.nn.sigmoid(_gelu_argument(x))
+    slope = 2.0 * GELU_SCALE + 6.0 * GELU_SCALE * GELU_CUBIC * x * x
+    return (d_y * (gate + x * gate * (1.0 - gate) * slope),)
+
+
+gelu.defvjp(lambda x: (gelu(x), x), _gelu_backward)
 
 
 class LayerNorm(nn.Module):
@@ -105,6 +131,6 @@ class EncoderLayer(nn.Module):
         def dense(features: int, names: tuple[str, str], name: str) -> Dense:
             return Dense(features, names, self.kernel_init, self.dtype, name=name)
 
-        hidden_BLF = jax.nn.gelu(dense(self.mlp_dim, ("embed", "mlp"), "mlp_in")(x_BLD), approximate=True)
+        hidden_BLF = gelu(dense(self.mlp_dim, ("embed", "mlp"), "mlp_in")(x_BLD))
         hidden_BLF = constrain(hidden_BLF, "activation_batch", "activation_length", "activation_mlp")
         return dense(x_BLD.shape[-1], ("mlp", "embed"), "mlp_out")(hidden_BLF)

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
+from magvit_jax.nn.dropout import Dropout
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
-from magvit_jax.transformer.dropout import Dropout
 from magvit_jax.transformer.embedding import TiedEmbedding
-from magvit_jax.transformer.layers import Dense, EncoderLayer, LayerNorm
+from magvit_jax.transformer.layers import Dense, EncoderLayer, LayerNorm, gelu
 from magvit_jax.typing import Array, Dtype
 
 INIT = nn.initializers.truncated_normal(stddev=0.02)
@@ -78,7 +78,7 @@ class MaskedTransformer(nn.Module):
         if self.norm == "pre":
             x_BND = LayerNorm(self.dtype, name="final_norm")(x_BND)
         x_BND = Dense(self.width, ("embed", "mlp"), INIT, self.dtype, name="head_dense")(x_BND)
-        x_BND = LayerNorm(self.dtype, name="head_norm")(jax.nn.gelu(x_BND, approximate=True))
+        x_BND = LayerNorm(self.dtype, name="head_norm")(gelu(x_BND))
         return embedding.attend(x_BND)
 
     def _encode(self, x_BLD: Array, deterministic: bool) -> Array:

@@ -116,7 +116,8 @@ class TestResumeOnAnotherMesh:
 
 class TestNotFinite:
     def test_skipped_updates_are_reported_with_their_step(self, tmp_path, records):
-        state = toy_train(tmp_path, batches=toy_batches(poison=(2, 5, 6)), training__eval_every=0)
+        batches = toy_batches(poison=(2, 5, 6))
+        state = toy_train(tmp_path, batches=batches, devices=jax.devices()[:1], training__eval_every=0)
         events = [(r["step"], r["message"]) for r in records(tmp_path) if r["kind"] == "event"]
         assert [step for step, _ in events] == [2, 5, 6] and "not finite" in events[0][1]
         assert (state.step, state.skipped, state.last_skipped) == (8, 3, 6)
@@ -130,7 +131,7 @@ class TestNotFinite:
     def test_too_many_in_a_row_end_the_run(self, tmp_path):
         batches = toy_batches(poison=range(4, 100))
         with pytest.raises(UserError, match="3 updates in a row were not finite, the last at step 6"):
-            toy_train(tmp_path, batches=batches, training__steps=50, training__eval_every=0)
+            toy_train(tmp_path, batches=batches, devices=jax.devices()[:1], training__steps=50)
         assert checkpoint_steps(tmp_path) == [3]
 
 
@@ -161,7 +162,7 @@ class TestBadInput:
             return (next(stream) for _ in range(3))
 
         with pytest.raises(UserError, match="ended before step 4"):
-            toy_train(tmp_path, batches=three, training__eval_every=0)
+            toy_train(tmp_path, batches=three, devices=jax.devices()[:1])
         assert checkpoint_steps(tmp_path) == [3]
 
     def test_evaluation_without_data(self, tmp_path):

@@ -53,7 +53,7 @@ def run(system, batches, microbatches=1):
 class TestMicrobatches:
     def regression(self, microbatches, dropout=0.0):
         system = Regression(toy_config(model__dropout=dropout))
-        state = unbox(LoopState.create(system.init(jax.random.key(0))))
+        state = jax.jit(lambda key: unbox(LoopState.create(system.init(key))))(jax.random.key(0))
         batch = {key: jnp.asarray(x) for key, x in next(toy_batches()(0, 0, 1)).items()}
         return jax.jit(make_train_step(system, microbatches))(state, batch, KEY)
 

@@ -273,7 +273,7 @@ def main() -> None:
         if step == args.full_disk_at_step:
             while latest_step(args.workdir) is None:  # let the first checkpoint be finished
                 time.sleep(0.01)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (600, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 
     toy_train(args.workdir, batches=toy_batches(at_step=at_step), config=config)
 

@@ -11,6 +11,12 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+CONFIGS = ["magvit_jax.configs"] + [
+    f"magvit_jax.configs.{folder.name}"
+    for folder in sorted((HERE / "configs").iterdir())
+    if folder.is_dir() and folder.name != "__pycache__"
+]
+
 setup(
     name="magvit_jax",
     version=VERSION,
@@ -19,7 +25,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["magvit_jax", "magvit_jax.*", "configs", "configs.*"]),
+    # The configs stand at the top of the repository and travel in the wheel as magvit_jax/configs.
+    packages=find_packages(include=["magvit_jax", "magvit_jax.*"]) + CONFIGS,
+    package_dir={"magvit_jax.configs": "configs"},
     install_requires=[
         "jax>=0.10.2",
         "flax>=0.12.8",

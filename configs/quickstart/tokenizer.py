@@ -8,7 +8,7 @@ docs/benchmarks.md. Variants: smoke (seconds, to see that all works), small (the
 
 from ml_collections import ConfigDict
 
-STEPS = {"smoke": 60, "small": 900, "full": 4000}
+STEPS = {"smoke": 60, "small": 1000, "full": 5000}
 
 
 def get_config(variant: str = "small") -> ConfigDict:

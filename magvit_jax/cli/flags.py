@@ -1,7 +1,7 @@
 """All flags of all commands, parsed in one place."""
 
 import argparse
-import sys
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -124,19 +124,33 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
       UserError: no such config, variant or key, or a value of another type.
     """
     path, _, variant = name.partition(":")
-    argument = f"--config={_find(path)}" + (f":{variant}" if variant else "")
-    values = absl_flags.FlagValues()
-    holder = config_flags.DEFINE_config_file("config", flag_values=values)
-    argv, sys.argv = sys.argv, ["magvit", argument, *overrides]  # config_flags reads overrides there
+    config = _get_config(_find(path), variant, name)
+    argv, values = ["magvit", *overrides], absl_flags.FlagValues()
     try:
-        values(sys.argv)
+        holder = config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
+        values(argv)
         return holder.value
     except KeyError as error:
-        raise UserError(f"config {name}: no variant {error}") from error
+        raise UserError(f"config {name}: unknown key {_one_line(error.args[0])}") from error
     except (absl_flags.Error, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"config {name}: {' '.join(str(error).split())}") from error
-    finally:
-        sys.argv = argv
+        raise UserError(f"config {name}: {_one_line(error)}") from error
+
+
+def _get_config(path: Path, variant: str, name: str) -> ConfigDict:
+    """What the file's `get_config` returns; the file is run anew each time."""
+    spec = importlib.util.spec_from_file_location("magvit_config", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UserError(f"config {name}: {path} defines no get_config; expected a config file")
+    try:
+        return module.get_config(variant) if variant else module.get_config()
+    except KeyError as error:
+        raise UserError(f"config {name}: no variant {error}") from error
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
 
 
 def _find(name: str) -> Path:

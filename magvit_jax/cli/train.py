@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from magvit_jax import launch
+from magvit_jax import workflows
 from magvit_jax.cli import flags
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    launch.train(flags.load_config(args.config, overrides), args.workdir)
+    workflows.train(flags.load_config(args.config, overrides), args.workdir)
     print(f"trained: {args.workdir}")

@@ -22,6 +22,7 @@ from magvit_jax.tokens.masking import corrupt
 from magvit_jax.tokens.tasks import LatentGrid, TaskMixture, build_task
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH, Vocabulary
 from magvit_jax.training.optimizers import make_optimizer
+from magvit_jax.training.sharded import to_host
 from magvit_jax.training.state import TrainState
 from magvit_jax.transformer.loss import PartWeights, commit_loss
 from magvit_jax.transformer.masked import MaskedTransformer
@@ -143,7 +144,7 @@ class MaskedVideo:
         self, state: MaskedVideoState, grads: PyTree, aux: dict[str, Array]
     ) -> tuple[MaskedVideoState, dict[str, Array]]:
         train = state.train.apply_gradients(grads, self.optimizer, self.ema_decay)
-        return state.replace(train=train), dict(aux, gradient_norm=optax.global_norm(grads))
+        return state.replace(train=train), dict(aux, gradient_norm=optax.tree.norm(grads))
 
     def _validation_losses(self, state: MaskedVideoState, batch: Batch) -> dict[str, Array]:
         prefix, target_BN, corrupted = self._corrupted(state.tokenizer, batch)
@@ -188,8 +189,8 @@ class MaskedVideo:
             output = self._generate(
                 state, batch["video"], batch["label"], batch["index"], task_index=task_index
             )
-            video = np.asarray(batch["video"])
-            ours.append(metrics.psnr(video[:, given:], np.asarray(output)[:, given:]))
+            video, output = to_host((batch["video"], output))
+            ours.append(metrics.psnr(video[:, given:], output[:, given:]))
             repeated.append(metrics.psnr(video[:, given:], metrics.repeat_frame(video, given - 1)[:, given:]))
         return {
             "psnr": float(np.concatenate(ours).mean()),
@@ -198,12 +199,12 @@ class MaskedVideo:
 
     def sample(self, state: MaskedVideoState, batch: Batch) -> dict[str, np.ndarray]:
         """The batch's clips, and one sample of every task for each of them."""
-        samples = {"original": np.asarray(batch["video"])}
+        samples = {"original": to_host(batch["video"])}
         for task_index, task in enumerate(self.mixture.tasks):
             output = self._generate(
                 state, batch["video"], batch["label"], batch["index"], task_index=task_index
             )
-            samples[task.name] = to_uint8(output)
+            samples[task.name] = to_uint8(to_host(output))
         return samples
 
 

@@ -20,6 +20,7 @@ from magvit_jax.tokenizer import losses
 from magvit_jax.tokenizer.magvit2 import MagvitV2
 from magvit_jax.tokenizer.tokenizer import ClipFormat, unboxed_abstract_params
 from magvit_jax.training.optimizers import make_optimizer
+from magvit_jax.training.sharded import to_host
 from magvit_jax.training.state import TrainState
 from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
 
@@ -113,7 +114,7 @@ class VideoTokenizer:
         self, state: TrainState, grads: PyTree, aux: dict[str, Array]
     ) -> tuple[TrainState, dict[str, Array]]:
         state = state.apply_gradients(grads, self.optimizer, self.ema_decay)
-        return state, dict(aux, gradient_norm=optax.global_norm(grads))
+        return state, dict(aux, gradient_norm=optax.tree.norm(grads))
 
     def _reconstruct_batch(self, params: PyTree, video: Array) -> tuple[Array, Array]:
         variables = {"params": params}
@@ -127,8 +128,9 @@ class VideoTokenizer:
         counts = metrics.CodebookCounts.empty(2**self.model.bits)
         for batch in batches:
             ids, output = self._reconstruct(state.eval_params, batch["video"])
-            psnr.append(metrics.psnr(np.asarray(batch["video"]), np.asarray(output)))
-            ssim.append(metrics.ssim(np.asarray(batch["video"]), np.asarray(output)))
+            video, output, ids = to_host((batch["video"], output, ids))
+            psnr.append(metrics.psnr(video, output))
+            ssim.append(metrics.ssim(video, output))
             counts = counts.update(ids)
         return {
             "psnr": float(np.concatenate(psnr).mean()),
@@ -140,7 +142,8 @@ class VideoTokenizer:
     def sample(self, state: TrainState, batch: Batch) -> dict[str, np.ndarray]:
         """The batch's clips beside their reconstructions."""
         _, output = self._reconstruct(state.eval_params, batch["video"])
-        return {"original": np.asarray(batch["video"]), "reconstruction": to_uint8(output)}
+        video, output = to_host((batch["video"], output))
+        return {"original": video, "reconstruction": to_uint8(output)}
 
 
 def build_model(config: ConfigDict) -> MagvitV2:

@@ -2,11 +2,46 @@
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from magvit_jax.errors import UserError
+from magvit_jax.ops.causal_conv3d.geometry import output_length
+from magvit_jax.ops.causal_conv3d.matmul import matmul
 from magvit_jax.ops.causal_conv3d.reference import xla_conv3d
+from magvit_jax.ops.causal_conv3d.stacked_conv2d import stacked_conv2d, stacked_outputs
+from magvit_jax.ops.causal_conv3d.sum_conv2d import sum_conv2d
 from magvit_jax.typing import Array
 
-IMPLEMENTATIONS = {"xla_conv3d": xla_conv3d}
+IMPLEMENTATIONS = {  # all run on every backend; `default_implementation` says which is fast where
+    "xla_conv3d": xla_conv3d,
+    "sum_conv2d": sum_conv2d,
+    "stacked_conv2d": stacked_conv2d,
+    "stacked_outputs": stacked_outputs,
+    "matmul": matmul,
+}
+
+
+def default_implementation(backend: str, kernel_shape: tuple[int, ...], strides: tuple[int, int, int]) -> str:
+    """The fastest measured for forward + backward (`tools/bench_ops.py`); depends on shapes only, never on values.
+
+    A 1x1x1 kernel is "matmul" everywhere. TPUs and GPUs have a fast 3D convolution. XLA:CPU has a fast 2D one only: its
+    3D convolution is 3 to 5 times slower than "sum_conv2d", 20 times with strides. "stacked_conv2d" wins where a tap
+    has few channels, "stacked_outputs" where it has few outputs or steps over pixels but not over frames.
+    """
+    taps, height, width, channels, features = kernel_shape
+    if (taps, height, width) == (1, 1, 1):
+        return "matmul"
+    if backend != "cpu":
+        return "xla_conv3d"
+    if taps == 1:
+        return "sum_conv2d"
+    if 4 * features <= channels:
+        return "stacked_outputs"
+    if channels <= 16:
+        return "stacked_conv2d"
+    if strides[0] == 1 and strides[1] * strides[2] > 1 and features <= channels:
+        return "stacked_outputs"
+    return "sum_conv2d"
 
 
 def causal_conv3d(
@@ -18,14 +53,75 @@ def causal_conv3d(
     bias: Array | None = None,
     history: Array | None = None,
 ) -> Array:
-    """Time-causal 3D convolution: output frame i sees input frames up to strides[0] * i and no later one."""
+    """3D convolution that is causal in time: output frame i sees input frames up to strides[0] * i and no later one.
+
+    Padding. Time: kernel_T - 1 frames before the first (zeros, or `history`) and none after, so 1 + s * t frames give
+    1 + t at stride s. Space: zeros, (k - 1) // 2 before and k // 2 after, whatever the stride and size: output i is
+    centred on input s * i, and ceil(H / s) outputs come of H inputs. That is PyTorch's `padding=k // 2` for odd k; it is
+    not the "SAME" of TensorFlow and JAX, which at stride 2 depends on the size being even.
+
+    Args:
+      x_BTHWC: floats [B, T, H, W, C].
+      kernel_THWIO: [kernel_T, kernel_H, kernel_W, C, C_out] of x's dtype. No flip: cross-correlation.
+      strides: (time, height, width), each at least 1.
+      implementation: None for `default_implementation`, or a name of `IMPLEMENTATIONS`: used or refused, never replaced.
+        All but "xla_conv3d" and "matmul" have custom VJPs: reverse mode only.
+      bias: optional [C_out] of x's dtype.
+      history: optional [B, kernel_T - 1, H, W, C], the frames just before x, for a stream cut into chunks. Chunks whose
+        lengths are multiples of strides[0] then give, one after another, exactly the outputs of the whole stream. The
+        next chunk's history is the last kernel_T - 1 frames of `concatenate([history, x], axis=1)`.
+
+    Returns:
+      [B, ceil(T / s_T), ceil(H / s_H), ceil(W / s_W), C_out] of x's dtype; sums are float32 for narrower floats.
+
+    Raises:
+      UserError: shapes or dtypes that do not fit, or an implementation that is unknown or unfit.
+
+    Source: thesis chapter 5.3 (causal 3D convolutions of MAGVIT-v2).
+    """
+    strides = tuple(int(stride) for stride in strides)
+    _check(x_BTHWC, kernel_THWIO, strides, bias, history)
     taps = kernel_THWIO.shape[0]
     if history is not None:
-        x_BTHWC = jnp.concatenate([history, x_BTHWC], axis=1)
-        zero_frames = 0
+        x_BTHWC, zero_frames = jnp.concatenate([history, x_BTHWC], axis=1), 0
     else:
-        zero_frames = taps - 1
-    y_BTHWC = IMPLEMENTATIONS[implementation or "xla_conv3d"](x_BTHWC, kernel_THWIO, tuple(strides), zero_frames)
+        # Taps that would only ever meet zeros are dropped: an image costs a 2D convolution, not three.
+        last_input = (output_length(x_BTHWC.shape[1], strides[0]) - 1) * strides[0]
+        zero_frames = min(taps - 1, last_input)
+        kernel_THWIO = kernel_THWIO[taps - 1 - zero_frames :]
+    function = _pick(implementation, kernel_THWIO.shape, strides)
+    y_BTHWC = function(x_BTHWC, kernel_THWIO, strides, zero_frames)
     if bias is not None:
-        y_BTHWC = y_BTHWC + jax.lax.broadcast_in_dim(bias, y_BTHWC.shape, (4,))
+        y_BTHWC = y_BTHWC + lax.broadcast_in_dim(bias, y_BTHWC.shape, (4,))
     return y_BTHWC
+
+
+def _pick(implementation: str | None, kernel_shape: tuple[int, ...], strides: tuple[int, int, int]):
+    backend = jax.default_backend()
+    name = default_implementation(backend, kernel_shape, strides) if implementation is None else implementation
+    if name not in IMPLEMENTATIONS:
+        known = ", ".join(sorted(IMPLEMENTATIONS))
+        raise UserError(f"causal_conv3d: implementation {name!r} is unknown; available on {backend}: {known}")
+    return IMPLEMENTATIONS[name]
+
+
+def _check(x_BTHWC, kernel_THWIO, strides, bias, history) -> None:
+    if x_BTHWC.ndim != 5 or kernel_THWIO.ndim != 5 or 0 in x_BTHWC.shape or 0 in kernel_THWIO.shape:
+        raise UserError(
+            f"causal_conv3d: x {x_BTHWC.shape} and kernel {kernel_THWIO.shape} must be [B, T, H, W, C] and"
+            " [T, H, W, C, C_out], none of them empty"
+        )
+    if x_BTHWC.shape[4] != kernel_THWIO.shape[3]:
+        raise UserError(
+            f"causal_conv3d: x has {x_BTHWC.shape[4]} channels, the kernel expects {kernel_THWIO.shape[3]}"
+        )
+    if len(strides) != 3 or min(strides) < 1:
+        raise UserError(f"causal_conv3d: strides {strides} must be three numbers of at least 1")
+    dtypes = {array.dtype for array in (x_BTHWC, kernel_THWIO, bias, history) if array is not None}
+    if len(dtypes) > 1 or not jnp.issubdtype(x_BTHWC.dtype, jnp.floating):
+        raise UserError(f"causal_conv3d: expected one float dtype for all, got {sorted(map(str, dtypes))}")
+    if bias is not None and bias.shape != kernel_THWIO.shape[4:]:
+        raise UserError(f"causal_conv3d: bias has shape {bias.shape}, expected {kernel_THWIO.shape[4:]}")
+    past = (x_BTHWC.shape[0], kernel_THWIO.shape[0] - 1, *x_BTHWC.shape[2:])
+    if history is not None and history.shape != past:
+        raise UserError(f"causal_conv3d: history has shape {history.shape}, expected {past}")

@@ -1,0 +1,13 @@
+"""A 1x1x1 convolution is a matrix product."""
+
+import jax.numpy as jnp
+
+from magvit_jax.errors import UserError
+from magvit_jax.typing import Array
+
+
+def matmul(x_BTHWC: Array, kernel_THWIO: Array, strides: tuple[int, int, int], zero_frames: int) -> Array:
+    if kernel_THWIO.shape[:3] != (1, 1, 1) or zero_frames:
+        raise UserError(f"causal_conv3d: 'matmul' needs a 1x1x1 kernel, got {kernel_THWIO.shape[:3]}")
+    time, height, width = strides
+    return jnp.matmul(x_BTHWC[:, ::time, ::height, ::width], kernel_THWIO.squeeze((0, 1, 2)))

@@ -2,10 +2,10 @@
 
   python tools/bench_ops.py [--op=causal_conv3d] [--rounds=10] [--clock=cpu] [--json]
 
-All implementations of a shape are compiled first and then take turns, so that a slow moment of the machine hits all of
-them. Each row says the median time, GFLOP/s of the operations the formula needs (backward counted twice the forward), how
-many times faster than the first implementation, and the spread (distance of the quartiles over the median) of the
-second time. `--clock=cpu` counts the processor time of all threads: for CPUs that other jobs are using too.
+All implementations of a shape are compiled first and then take turns, so that a slow moment of the machine hits all
+of them. Each row says the median time, GFLOP/s of the operations the formula needs (backward counted twice the
+forward), how many times faster than the first implementation, and the spread (distance of the quartiles over the
+median) of the second time. `--clock=cpu` counts the processor time of all threads: for CPUs that other jobs use too.
 """
 
 import argparse

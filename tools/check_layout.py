@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "systems": _PARTS,
     "bundles": _PARTS | {"systems"},
     "workflows": _PARTS | {"systems", "bundles"},
-    "quickstart": _PARTS | {"systems", "bundles", "workflows", "cli"},
+    "quickstart": _PARTS | {"systems", "bundles", "workflows", "cli", PACKAGE},
     "cli": _PARTS | {"systems", "bundles", "workflows", "quickstart", PACKAGE, "configs"},
     "__main__": frozenset({"cli"}),
     "__init__": _PARTS | {"systems", "bundles", "workflows"},

@@ -67,6 +67,11 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--workdir", type=Path, required=True, help="folder of the run; an interrupted run goes on"
     )
+    command.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="address of process 0 of several, or 'auto' on a cluster"
+    )
+    command.add_argument("--processes", type=int, help="how many processes train together")
+    command.add_argument("--process", type=int, help="which of them this is, from 0")
 
 
 def _reconstruct(command: argparse.ArgumentParser) -> None:

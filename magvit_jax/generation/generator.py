@@ -51,9 +51,8 @@ class Generator:
         self.transformer, self.tokenizer = transformer, tokenizer
         self.vocabulary, self.mixture, self.decoding = vocabulary, mixture, decoding
         self.clip, self.class_names, self.fingerprint, self.mesh = clip, class_names, fingerprint, mesh
-        self.params = (
-            params if mesh is None else jax.device_put(params, state_shardings(self.abstract_params(), mesh))
-        )
+        shardings = None if mesh is None else state_shardings(self.abstract_params(), mesh)
+        self.params = jax.device_put(params, shardings)
         self._generate = jax.jit(self._generate_ids, static_argnames=("task_index", "decoding"))
 
     @property

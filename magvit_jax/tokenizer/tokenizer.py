@@ -50,7 +50,7 @@ class Tokenizer:
     ):
         self.model, self.clip, self.class_names, self.fingerprint = model, clip, class_names, fingerprint
         self.mesh = mesh
-        self.params = params if mesh is None else jax.device_put(params, self._shardings(mesh))
+        self.params = jax.device_put(params, None if mesh is None else self._shardings(mesh))
         self._encode = jax.jit(lambda p, x: model.apply({"params": p}, x, method="encode_to_ids"))
         self._decode = jax.jit(self._decode_clipped)
 

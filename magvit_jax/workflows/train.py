@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from magvit_jax import bundles, data, systems
@@ -76,19 +78,23 @@ def _tokenizer(config: ConfigDict, workdir: Path):
     if systems.kind(config) == "tokenizer":
         return None
     kept = workdir / bundles.WORKDIR_TOKENIZER
-    if not kept.exists():
-        if not config.tokenizer:
-            raise UserError("config.tokenizer is empty; expected the folder of a trained tokenizer")
-        bundle = bundles.read(config.tokenizer)
-        if bundle.kind != "tokenizer":
-            raise UserError(
-                f"config.tokenizer: {config.tokenizer} holds a {bundle.kind}; expected a tokenizer"
-            )
-        bundles.write(bundle, kept)
+    if jax.process_index() == 0 and not kept.exists():
+        _keep_tokenizer(config.tokenizer, kept)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("the tokenizer is in the workdir")
     tokenizer = bundles.load_tokenizer(kept)
     if config.tokenizer and Path(config.tokenizer).exists():
         _require_same_tokenizer(config.tokenizer, tokenizer, kept)
     return tokenizer
+
+
+def _keep_tokenizer(path: str, kept: Path) -> None:
+    if not path:
+        raise UserError("config.tokenizer is empty; expected the folder of a trained tokenizer")
+    bundle = bundles.read(path)
+    if bundle.kind != "tokenizer":
+        raise UserError(f"config.tokenizer: {path} holds a {bundle.kind}; expected a tokenizer")
+    bundles.write(bundle, kept)
 
 
 def _require_same_tokenizer(path: str, kept, where: Path) -> None:

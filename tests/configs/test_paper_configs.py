@@ -1,5 +1,6 @@
 """The shipped configs load, and those of the papers build at full size, under `eval_shape` only."""
 
+import functools
 import math
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from magvit_jax.cli.flags import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.partitioning import logical_context, make_mesh
 from magvit_jax.systems import video_tokenizer
-from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer, unboxed_abstract_params
+from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer
 from magvit_jax.training.sharded import abstract_state
 from magvit_jax.training.step import make_train_step
 from magvit_jax.training.system import System
@@ -38,13 +39,14 @@ def count(tree) -> int:
     return sum(math.prod(x.shape) for x in jax.tree.leaves(tree))
 
 
+@functools.cache
 def abstract_tokenizer() -> Tokenizer:
-    """The paper's tokenizer without a single number in it: its parameters are shapes."""
+    """The paper's tokenizer without its parameters: a system is built from the shapes it tells."""
     config = load_config("magvit2/video_tokenizer")
-    model, clip = video_tokenizer.build_model(config.model), ClipFormat(17, 128, 128)
-    return Tokenizer(model, unboxed_abstract_params(model, clip), clip)
+    return Tokenizer(video_tokenizer.build_model(config.model), {}, ClipFormat(17, 128, 128))
 
 
+@functools.cache
 def build(name: str) -> System:
     config = load_config(name)
     tokenizer = abstract_tokenizer() if systems.kind(config) == "generator" else None

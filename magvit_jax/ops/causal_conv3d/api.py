@@ -55,20 +55,21 @@ def causal_conv3d(
 ) -> Array:
     """3D convolution that is causal in time: output frame i sees input frames up to strides[0] * i and no later one.
 
-    Padding. Time: kernel_T - 1 frames before the first (zeros, or `history`) and none after, so 1 + s * t frames give
-    1 + t at stride s. Space: zeros, (k - 1) // 2 before and k // 2 after, whatever the stride and size: output i is
-    centred on input s * i, and ceil(H / s) outputs come of H inputs. That is PyTorch's `padding=k // 2` for odd k; it is
-    not the "SAME" of TensorFlow and JAX, which at stride 2 depends on the size being even.
+    Padding. Time: kernel_T - 1 frames before the first (zeros, or `history`) and none after, so 1 + s * t
+    frames give 1 + t at stride s. Space: zeros, (k - 1) // 2 before and k // 2 after, whatever the stride and
+    size: output i is centred on input s * i, and ceil(H / s) outputs come of H inputs. That is PyTorch's
+    `padding=k // 2` for odd k; it is not the "SAME" of TensorFlow and JAX, which at stride 2 pads even sizes
+    by (0, 1).
 
     Args:
       x_BTHWC: floats [B, T, H, W, C].
       kernel_THWIO: [kernel_T, kernel_H, kernel_W, C, C_out] of x's dtype. No flip: cross-correlation.
       strides: (time, height, width), each at least 1.
-      implementation: None for `default_implementation`, or a name of `IMPLEMENTATIONS`: used or refused, never replaced.
-        All but "xla_conv3d" and "matmul" have custom VJPs: reverse mode only.
+      implementation: None for `default_implementation`, or a name of `IMPLEMENTATIONS`: used or refused, never
+        replaced. All but "xla_conv3d" and "matmul" have custom VJPs: reverse mode only.
       bias: optional [C_out] of x's dtype.
       history: optional [B, kernel_T - 1, H, W, C], the frames just before x, for a stream cut into chunks. Chunks whose
-        lengths are multiples of strides[0] then give, one after another, exactly the outputs of the whole stream. The
+        lengths are multiples of strides[0] then give, one after another, the outputs of the whole stream. The
         next chunk's history is the last kernel_T - 1 frames of `concatenate([history, x], axis=1)`.
 
     Returns:

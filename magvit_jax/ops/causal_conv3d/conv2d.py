@@ -1,9 +1,10 @@
 """A zero-padded 2D convolution whose gradients are written in the one layout that XLA:CPU runs fast.
 
-XLA:CPU has a fast convolution for operands in the order NHWC, HWIO -> NHWC. JAX's own gradient rules permute the
-dimension numbers instead of the operands, and XLA:CPU rewrites those into the fast order in a program's entry computation
-only. In the body of a `lax.scan` (micro-batches, layers) the input gradient then runs 40 times slower than the forward
-pass and the kernel gradient 150 times slower. Here the operands are transposed by hand, so both are fast everywhere.
+XLA:CPU has a fast convolution for operands in the order NHWC, HWIO -> NHWC. JAX's own gradient rules permute
+the dimension numbers instead of the operands, and XLA:CPU rewrites those into the fast order in a program's entry
+computation only. In the body of a `lax.scan` (micro-batches, layers) the input gradient then runs 40 times slower
+than the forward pass and the kernel gradient 150 times slower. Here the operands are transposed by hand, so both
+are fast everywhere.
 
 Reverse mode only (any number of times): a custom VJP has no forward mode.
 """
@@ -38,7 +39,7 @@ def _input_gradient(g_NHWC: Array, kernel_HWIO: Array, strides: tuple[int, int],
 
 
 def _kernel_gradient(x_NHWC: Array, g_NHWC: Array, strides: tuple[int, int], size: tuple[int, int]) -> Array:
-    """Gradient of a kernel of height and width `size`: x's channels are the batch, g is the kernel, N is summed over."""
+    """Gradient of a kernel of height and width `size`: x's channels are the batch, g is the kernel, N is summed."""
     padding = []
     for length, outputs, taps, stride in zip(x_NHWC.shape[1:3], g_NHWC.shape[1:3], size, strides, strict=True):
         before, _ = spatial_padding(taps)

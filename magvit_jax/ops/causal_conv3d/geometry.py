@@ -19,7 +19,8 @@ def output_length(length: int, stride: int) -> int:
 def frames_of_tap(tap: int, frames: int, zero_frames: int, taps: int, stride: int) -> tuple[int, int, int]:
     """(first output, first input, count) of the outputs that meet a frame of the input at temporal tap `tap`.
 
-    Output i reads input stride * i + tap - zero_frames at this tap; those before the input's start are zero and drop out.
+    Output i reads input stride * i + tap - zero_frames at this tap; those before the input's start read zeros and
+    drop out.
     """
     outputs = (frames + zero_frames - taps) // stride + 1
     first_output = min(outputs, max(0, -(-(zero_frames - tap) // stride)))

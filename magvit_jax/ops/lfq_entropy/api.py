@@ -27,10 +27,10 @@ def lfq_entropy(
       temperature: positive scalar; may be traced. The thesis's code anneals and uses about 0.01.
       mask: optional [N], bool or weights >= 0: how much each row counts. Rows of weight 0 change nothing and get
         no gradient. With no weight at all, both entropies are 0.
-      axis_name: mapped axis or axes (`shard_map`, `vmap`) that rows are split over: both results then are those of all rows
-        of all devices, for one psum of a table of 2^K floats, and gradients are those of that global value (inside
-        `shard_map`, with its default `check_vma=True`). Under plain `jit` with z sharded leave it None: XLA puts in
-        the same all-reduce.
+      axis_name: mapped axis or axes (`shard_map`, `vmap`) that rows are split over: both results then are those of
+        all rows of all devices, for one psum of a table of 2^K floats, and gradients are those of that global value
+        (inside `shard_map`, with its default `check_vma=True`). Under plain `jit` with z sharded leave it None: XLA
+        puts in the same all-reduce.
       implementation: "factorized" (default, K <= 24) or "reference" (a table of every row, K <= 14).
 
     Returns:

@@ -1,9 +1,9 @@
 """Both entropies without a table per row: bits are independent given z, so half-tables and one matmul are enough.
 
-q(c|z) = prod_i sigmoid(c_i l_i) with l_i = 4 z_i / temperature. The mean entropy of the rows is a closed form. For the
-entropy of the mean, the first K1 bits and the last K2 have probabilities q1 and q2 with q = q1 x q2, so the mean table is
-Q = P1^T diag(w) P2, of shape [2^K1, 2^K2]: 2 N 2^K flops forward and twice that backward, in 4 * 2^K bytes. A table of
-every row, as in the public implementations, takes N times that memory.
+q(c|z) = prod_i sigmoid(c_i l_i) with l_i = 4 z_i / temperature. The mean entropy of the rows is a closed form. For
+the entropy of the mean, the first K1 bits and the last K2 have probabilities q1 and q2 with q = q1 x q2, so the mean
+table is Q = P1^T diag(w) P2, of shape [2^K1, 2^K2]: 2 N 2^K flops forward and twice that backward, in 4 * 2^K bytes.
+A table of every row, as in the public implementations, takes N times that memory.
 """
 
 import jax

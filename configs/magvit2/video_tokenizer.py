@@ -17,9 +17,9 @@ not measured. 370.5M parameters.
 
     magvit train --config=magvit2/video_tokenizer --config.data.path=VIDEOS --workdir=runs/video_tokenizer
 
-The compute dtype is bfloat16, of the convolutions only: parameters, their average, the optimizer,
-normalisation, latents and losses are float32. `--config.model.dtype=float32` is the authors' choice.
-docs/sharding.md says how to lay the run out.
+The compute dtype is bfloat16, of the convolutions only, the last of which round latents and pixels to it:
+parameters, their average, the optimizer, normalisation and losses are float32.
+`--config.model.dtype=float32` is the authors' choice. docs/sharding.md says how to lay the run out.
 """
 
 from ml_collections import ConfigDict

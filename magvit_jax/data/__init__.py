@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from magvit_jax.data.clips import frame_rate, load_clip
-from magvit_jax.data.embedded import MovingDigits
+from magvit_jax.data.embedded import SPLITS, MovingDigits
 from magvit_jax.data.files import list_images, list_videos
 from magvit_jax.data.image_folder import ImageFolder
 from magvit_jax.data.pipeline import BatchIterator, batches, eval_batches
@@ -52,7 +52,7 @@ SOURCES: dict[str, Callable[[Any, str], Source]] = {
 
 
 def build_source(config: Any, split: str = "train") -> Source:
-    """The "train" or "test" split of the source that `config.data` describes.
+    """The "train" or "test" split, or with "all" every file, of the source that `config.data` describes.
 
     Reads the fields source, path, frames, height, width, stride, flip, random_crop, seed, size, held_out,
     cache_mb.
@@ -62,6 +62,7 @@ def build_source(config: Any, split: str = "train") -> Source:
     """
     if config.source not in SOURCES:
         raise UserError(f"data.source is {config.source!r}: expected one of {', '.join(SOURCES)}")
-    if split not in ("train", "test"):
-        raise UserError(f"split is {split!r}: expected train or test")
+    splits = SPLITS if config.source == "embedded" else (*SPLITS, "all")
+    if split not in splits:
+        raise UserError(f"split of {config.source} data is {split!r}: expected one of {', '.join(splits)}")
     return SOURCES[config.source](config, split)

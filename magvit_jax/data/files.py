@@ -144,9 +144,13 @@ def one_side(
 ) -> set[str]:
     """Paths of the usable files of `split`, by the folders they are in or else held out of at least two.
 
+    The split "all" has every usable file.
+
     Raises:
       UserError: the train or test folder has no usable file.
     """
+    if split == "all":
+        return {entry.path for entry in usable}
     test = split == "test"
     if usable[0].test is not None:
         mine = {entry.path for entry in usable if entry.test == test}

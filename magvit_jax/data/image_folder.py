@@ -30,7 +30,7 @@ class _Picture:
 
 
 class ImageFolder(FolderSource):
-    """Images below `path` as clips of one frame, for `split` "train" or "test".
+    """Images below `path` as clips of one frame, for `split` "train", "test" or "all".
 
     Raises:
       UserError: clips of more than one frame, no image that can be read, or an empty split.
@@ -55,7 +55,7 @@ class ImageFolder(FolderSource):
         class_names = sorted({entry.label for entry in usable})
         super().__init__(path, split, class_names, skipped)
         labels = {name: label for label, name in enumerate(class_names)}
-        if len(usable) < 2:
+        if len(usable) < 2 and split != "all":
             raise UserError(
                 f"{path} has 1 usable image: expected at least 2, one to train on and one to test on"
             )

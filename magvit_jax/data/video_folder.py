@@ -42,7 +42,7 @@ class _Video:
 
 
 class VideoFolder(FolderSource):
-    """Clips of the video files below `path`, for `split` "train" or "test".
+    """Clips of the video files below `path`, for `split` "train", "test" or "all".
 
     `spec` is the clips' usual form: files shorter than it are skipped, and it decides how often a file
     counts.
@@ -63,7 +63,7 @@ class VideoFolder(FolderSource):
         super().__init__(root, split, class_names, skipped)
         labels = {name: label for label, name in enumerate(class_names)}
         videos = [_Video(e.path, labels[e.label], 0, infos[e.path].frames, infos[e.path]) for e in usable]
-        if len(usable) == 1 and usable[0].test is None:
+        if len(usable) == 1 and usable[0].test is None and split != "all":
             self._videos = [_cut_in_time(videos[0], split == "test", spec, held_out)]
         else:
             mine = one_side(path, entries, usable, split, held_out)

@@ -94,6 +94,7 @@ class Generator:
         label: Label = None,
         num: int | None = None,
         seed: int = 0,
+        first: int = 0,
         **settings: Any,
     ) -> Array:
         """As `generate`, but the ids: int32 [B, t, h, w]."""
@@ -107,7 +108,7 @@ class Generator:
         label_B = (
             np.full((batch,), -1, np.int32) if labels is None else np.resize(labels, batch).astype(np.int32)
         )
-        keys_B = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(batch))
+        keys_B = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(first + jnp.arange(batch))
         ids = self._generate(
             self.params,
             self._place(condition),
@@ -126,6 +127,7 @@ class Generator:
         label: Label = None,
         num: int | None = None,
         seed: int = 0,
+        first: int = 0,
         **settings: Any,
     ) -> Array:
         """Generates a batch of clips.
@@ -138,7 +140,8 @@ class Generator:
           label: of tasks that take one: a name or a number, or one for each clip; None draws nothing from the
             labels and generates unconditionally.
           num: how many clips; by default one for each video or label. More repeat them in turn.
-          seed: of the sampling. Clip i depends on the seed, i and its condition, not on the batch.
+          seed: of the sampling. Clip i depends on the seed, `first` + i and its condition, not on the batch.
+          first: number of the first clip, where one calls this batch by batch.
           settings: fields of `Decoding` to change (steps, temperature, guidance_scale, ...).
 
         Returns:
@@ -148,7 +151,7 @@ class Generator:
           UserError: an unknown task, label or setting, or a video that does not fit.
         """
         return self.tokenizer.decode(
-            self.generate_ids(task, video=video, label=label, num=num, seed=seed, **settings)
+            self.generate_ids(task, video=video, label=label, num=num, seed=seed, first=first, **settings)
         )
 
     def label_ids(self, label: Label) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""How much of a codebook is in use, from counts of ids (thesis Fig. 5.2). Streaming and mergeable."""
+"""How much of a codebook is in use, from counts of ids (thesis Tab. 5.7d). Streaming and mergeable."""
 
 import dataclasses
 

@@ -86,7 +86,7 @@ class Measured:
         """Class-conditional clips, the classes in turn, and their labels."""
         labels = np.arange(num) % len(self.generator.class_names)
         clips = [
-            to_uint8(self.generator.generate("class_conditional", label=list(labels[i : i + BATCH]), seed=i))
+            to_uint8(self.generator.generate("class_conditional", label=list(labels[i : i + BATCH]), first=i))
             for i in range(0, num, BATCH)
         ]
         return np.concatenate(clips), labels

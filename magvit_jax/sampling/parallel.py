@@ -99,9 +99,9 @@ def decode(
         sampled_BN, log_p_BN = _sample(logits_BNFV, token_B, sampling_temperature, top_k)
         ids_BN = jnp.where(unknown_BN, sampled_BN, ids_BN)
         score_BN = log_p_BN if confidence == "log_probability" else jnp.exp(log_p_BN)
-        gumbel_BN = jax.vmap(lambda key: jax.random.gumbel(key, (num_tokens,)))(noise_B)
-        score_BN = jnp.where(unknown_BN, score_BN + noise * gumbel_BN, jnp.inf)
-        unknown_BN = rank(score_BN) < count_B[:, None]
+        if temperature > 0:
+            score_BN += noise * jax.vmap(lambda key: jax.random.gumbel(key, (num_tokens,)))(noise_B)
+        unknown_BN = rank(jnp.where(unknown_BN, score_BN, jnp.inf)) < count_B[:, None]
         return (ids_BN, unknown_BN), (States(seen_BN, ids_BN, unknown_BN) if return_states else None)
 
     xs = (jnp.arange(steps), jnp.asarray(scales_K, jnp.float32), jnp.asarray(noise_K, jnp.float32), counts_KB)

@@ -29,7 +29,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms; see `configs/magvit2/video_128.py` for the published values."""
+    """Weights of the terms; see `configs/magvit2/video_tokenizer.py` for the published values."""
 
     reconstruction: float
     commitment: float

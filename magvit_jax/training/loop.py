@@ -30,6 +30,7 @@ from magvit_jax.training.workdir import FREE_KEYS, claim, locked
 from magvit_jax.training.writers import MetricWriter, SilentWriter
 from magvit_jax.typing import Batch, PyTree
 
+SAMPLES = 8  # clips that sample pictures are made of
 NumpyBatches = Iterable[Mapping[str, np.ndarray]]
 
 
@@ -102,6 +103,10 @@ def train(
         def eval_batches() -> Iterator[Batch]:
             return whole_batches(eval_batches_fn(), mesh)
 
+        def sample_batch() -> Batch:
+            first = next(iter(eval_batches_fn()))
+            return next(whole_batches([{name: x[:SAMPLES] for name, x in first.items()}], mesh))
+
         # ------------------------------------------------------------------ state, restore
         checkpoints = Checkpoints(workdir, training.checkpoint_keep)
         stack.callback(checkpoints.close)
@@ -155,7 +160,7 @@ def train(
                 if evaluating:
                     writer.evaluation(step, _evaluate(system, state, eval_batches))
                 if sampling:
-                    videos = system.sample(state.system, next(eval_batches()))
+                    videos = system.sample(state.system, sample_batch())
                     if main and on_sample is not None:
                         on_sample(step, videos)
 

@@ -75,10 +75,10 @@ def make_optimizer(config: ConfigDict, total_steps: int) -> optax.GradientTransf
 
 
 def kernels(params: PyTree) -> PyTree:
-    """True for parameters named "kernel" (boxed or not), False for biases, scales and embeddings."""
+    """True for parameters named "kernel" or "..._kernel" (boxed or not), False for biases, scales, embeddings."""
 
     def named_kernel(path, _):
         names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
-        return bool(names) and names[-1] == "kernel"
+        return bool(names) and names[-1].endswith("kernel")
 
     return jax.tree_util.tree_map_with_path(named_kernel, params)

@@ -28,6 +28,7 @@ LOCK_FILE = ".lock"
 #: fast and how closely watched a run is. A longer run goes on with the schedule of its new length.
 FREE_KEYS = (
     "mesh",
+    "sharding_rules",
     "data.workers",
     "data.cache_mb",
     "training.steps",

@@ -56,7 +56,8 @@ def generate(
             video=None if originals is None else originals[part],
             label=None if labels is None else labels[part],
             num=part.stop - start,
-            seed=seed + start,
+            seed=seed,
+            first=start,
             **settings,
         )
         clips.append(to_uint8(video))

@@ -29,8 +29,7 @@ def both(function, *inputs):
     return jax.jit(out_and_gradients)(*inputs)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("rate", [0.0, 0.4])
+@pytest.mark.parametrize(("masked", "rate"), [(False, 0.0), (True, 0.4)])
 def test_value_and_gradients_equal_the_definition(masked, rate):
     mask = jnp.tril(jnp.ones((7, 7), bool))[None, None] if masked else None
     key = jax.random.key(3)

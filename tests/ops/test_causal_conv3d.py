@@ -18,13 +18,13 @@ CASES = {  # (x shape, kernel shape, strides)
     "plain": ((2, 5, 6, 8, 3), (3, 3, 3, 3, 4), (1, 1, 1)),
     "halves_even_sizes": ((2, 5, 6, 8, 4), (3, 3, 3, 4, 6), (2, 2, 2)),
     "halves_space_odd_sizes": ((1, 4, 7, 5, 8), (3, 3, 3, 8, 2), (1, 2, 2)),
-    "halves_time_ragged": ((2, 6, 3, 3, 5), (3, 3, 3, 5, 5), (2, 1, 1)),
-    "uneven_kernel": ((1, 7, 6, 5, 2), (4, 2, 5, 2, 3), (3, 1, 2)),
-    "image": ((3, 1, 6, 6, 4), (3, 3, 3, 4, 4), (1, 1, 1)),
+    "uneven_kernel": ((1, 9, 6, 5, 2), (4, 2, 5, 2, 3), (3, 1, 2)),
     "two_frames": ((2, 2, 4, 4, 4), (5, 1, 3, 4, 4), (1, 1, 1)),
     "pointwise": ((2, 4, 5, 6, 7), (1, 1, 1, 7, 3), (2, 2, 1)),
 }
-RUNS = [(name, case) for case in CASES for name in (*GENERAL, *(["matmul"] if case == "pointwise" else []))]
+RUNS = [(name, case, jnp.float32) for case in CASES if case != "pointwise" for name in GENERAL]
+RUNS += [(name, "halves_even_sizes", jnp.bfloat16) for name in GENERAL]
+RUNS += [(name, "pointwise", dtype) for name in ("sum_conv2d", "matmul") for dtype in (jnp.float32, jnp.bfloat16)]
 
 
 def naive(x, kernel, strides, g=None):
@@ -66,8 +66,7 @@ def assert_close(actual, expected, dtype):
 
 
 class TestEveryImplementation:
-    @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
-    @pytest.mark.parametrize(("implementation", "case"), RUNS)
+    @pytest.mark.parametrize(("implementation", "case", "dtype"), RUNS)
     def test_value_and_gradients(self, implementation, case, dtype):
         x, kernel, strides, g = inputs(case, dtype)
 
@@ -94,8 +93,8 @@ class TestEveryImplementation:
     @pytest.mark.parametrize("implementation", GENERAL)
     def test_later_frames_change_nothing_exactly(self, implementation):
         x, kernel, strides, _ = inputs("halves_even_sizes")
-        y = causal_conv3d(x, kernel, strides, implementation)
-        changed = causal_conv3d(x.at[:, 3:].set(1e3), kernel, strides, implementation)
+        run = jax.jit(lambda x: causal_conv3d(x, kernel, strides, implementation))
+        y, changed = run(x), run(x.at[:, 3:].set(1e3))
         np.testing.assert_array_equal(y[:, :2], changed[:, :2])
         assert not np.array_equal(y[:, 2], changed[:, 2])
 
@@ -165,7 +164,7 @@ def test_second_derivatives():
 
 @pytest.mark.parametrize("implementation", GENERAL)
 def test_stride_two_is_centred_as_in_pytorch(implementation):
-    """By hand: width 1, 2, 3, 4 padded to 0, 1, 2, 3, 4 (, 0); windows (0, 1, 2) and (2, 3, 4) with weights 1, 10, 100."""
+    """By hand: 1, 2, 3, 4 are padded to 0, 1, 2, 3, 4, 0; windows (0, 1, 2) and (2, 3, 4) under weights 1, 10, 100."""
     row = jnp.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 1, 1, 4, 1)
     kernel = jnp.array([1.0, 10.0, 100.0]).reshape(1, 1, 3, 1, 1)
     assert causal_conv3d(row, kernel, (1, 1, 2), implementation).ravel().tolist() == [210.0, 432.0]

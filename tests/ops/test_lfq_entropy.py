@@ -1,5 +1,7 @@
 """The entropies of LFQ against a float64 table of all codes, value and gradient, in every implementation."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,13 +44,11 @@ def naive(z, temperature, weights=None):
     return (weights @ sample, total), (pull(sample_slope), pull(np.broadcast_to(total_slope, q.shape)))
 
 
-def value_and_gradients(z, temperature, **arguments):
-    def run(z):
-        value, pullback = jax.vjp(lambda z: lfq_entropy(z, temperature, **arguments), z)
-        one, zero = jnp.float32(1.0), jnp.float32(0.0)
-        return value, (pullback((one, zero))[0], pullback((zero, one))[0])
-
-    return jax.jit(run)(z)
+@functools.partial(jax.jit, static_argnames="implementation")  # compiled once a shape, for all tests
+def value_and_gradients(z, temperature, mask=None, implementation=None):
+    value, pullback = jax.vjp(lambda z: lfq_entropy(z, temperature, mask, None, implementation), z)
+    one, zero = jnp.float32(1.0), jnp.float32(0.0)
+    return value, (pullback((one, zero))[0], pullback((zero, one))[0])
 
 
 def assert_matches(actual, expected, tolerance=5e-5):
@@ -60,13 +60,16 @@ def assert_matches(actual, expected, tolerance=5e-5):
 
 
 class TestEveryImplementation:
-    @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-    @pytest.mark.parametrize(("bits", "rows"), [(1, 3), (4, 64), (5, 33), (7, 50), (10, 41), (13, 12), (14, 17)])
-    @pytest.mark.parametrize("temperature", [1.0, 0.05])
-    def test_against_float64(self, implementation, bits, rows, temperature):
+    @pytest.mark.parametrize(
+        ("implementation", "bits"),
+        [*(("factorized", bits) for bits in (1, 2, *range(4, 15))), *(("reference", bits) for bits in (1, 4, 9, 14))],
+    )
+    def test_against_float64(self, implementation, bits):
+        rows = 33 if bits % 2 else 20
         z = 0.1 * jax.random.normal(jax.random.key(bits), (rows, bits))
-        actual = value_and_gradients(z, temperature, implementation=implementation)
-        assert_matches(actual, naive(z, temperature))
+        for temperature in (1.0, 0.05):
+            actual = value_and_gradients(z, temperature, implementation=implementation)
+            assert_matches(actual, naive(z, temperature))
 
     @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
     def test_masked_rows_do_not_count(self, implementation):
@@ -74,28 +77,27 @@ class TestEveryImplementation:
         mask = jax.random.bernoulli(jax.random.key(1), 0.6, (31,))
         actual = value_and_gradients(z, 0.1, mask=mask, implementation=implementation)
         assert_matches(actual, naive(z, 0.1, mask))
-        (kept, _), (kept_gradient, _) = value_and_gradients(z[mask], 0.1, implementation=implementation)
-        np.testing.assert_allclose(actual[0][0], kept, rtol=1e-6)
+        np.testing.assert_allclose(actual[0], naive(np.asarray(z)[np.asarray(mask)], 0.1)[0], rtol=1e-5)
         assert not np.any(np.asarray(actual[1])[:, ~np.asarray(mask)])
 
     @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
     def test_weighted_rows(self, implementation):
-        z = 0.1 * jax.random.normal(jax.random.key(0), (20, 5))
-        weights = jax.random.uniform(jax.random.key(1), (20,))
+        z = 0.1 * jax.random.normal(jax.random.key(0), (31, 6))
+        weights = jax.random.uniform(jax.random.key(1), (31,))
         assert_matches(
             value_and_gradients(z, 0.1, mask=weights, implementation=implementation), naive(z, 0.1, weights)
         )
 
     @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
     def test_nothing_valid_is_zero_not_nan(self, implementation):
-        z = jax.random.normal(jax.random.key(0), (8, 6))
-        values, gradients = value_and_gradients(z, 0.1, mask=jnp.zeros(8, bool), implementation=implementation)
+        z = jax.random.normal(jax.random.key(0), (31, 6))
+        values, gradients = value_and_gradients(z, 0.1, mask=jnp.zeros(31, bool), implementation=implementation)
         assert values == (0.0, 0.0) and not np.any(gradients)
 
     @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
     def test_cells_that_are_exactly_zero(self, implementation):
         """All rows at one corner: most of the table is 0 in float32, where autodiff of x log x makes NaN."""
-        z = jnp.ones((16, 8)) * 3.0
+        z = jnp.ones((20, 8)) * 3.0
         values, gradients = value_and_gradients(z, 0.01, implementation=implementation)
         np.testing.assert_allclose(values, (0.0, 0.0), atol=1e-6)
         assert np.all(np.isfinite(gradients))
@@ -114,26 +116,29 @@ class TestEveryImplementation:
     @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
     def test_vmap_is_one_call_an_example(self, implementation):
         z = 0.1 * jax.random.normal(jax.random.key(0), (3, 10, 6))
-        together = jax.vmap(lambda z: lfq_entropy(z, 0.1, implementation=implementation))(z)
+        together = jax.jit(jax.vmap(lambda z: lfq_entropy(z, 0.1, implementation=implementation)))(z)
         for i in range(3):
             np.testing.assert_allclose([e[i] for e in together], naive(z[i], 0.1)[0], rtol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def mesh():
+    return jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """z of 64 rows whose mean drifts from device to device, and a mask."""
+    z = 0.1 * jax.random.normal(jax.random.key(0), (64, 8)) + jnp.linspace(-0.2, 0.2, 64)[:, None]
+    return z, jax.random.bernoulli(jax.random.key(1), 0.7, (64,))
+
+
 class TestOverDevices:
-    @pytest.fixture(scope="class")
-    def mesh(self):
-        return jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-
-    @pytest.fixture(scope="class")
-    def rows(self):
-        z = 0.1 * jax.random.normal(jax.random.key(0), (64, 8)) + jnp.linspace(-0.2, 0.2, 64)[:, None]
-        return z, jax.random.bernoulli(jax.random.key(1), 0.7, (64,))
-
     @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
     def test_jit_with_sharded_rows(self, mesh, rows, implementation):
         z, mask = (jax.device_put(array, NamedSharding(mesh, SHARDED)) for array in rows)
         actual = value_and_gradients(z, 0.1, mask=mask, implementation=implementation)
-        assert_matches(actual, naive(*((rows[0], 0.1, rows[1]))))
+        assert_matches(actual, naive(rows[0], 0.1, rows[1]))
 
     def test_jit_moves_the_table_and_nothing_else(self, mesh, rows):
         z = jax.device_put(rows[0], NamedSharding(mesh, SHARDED))
@@ -160,7 +165,7 @@ class TestOverDevices:
             mapped = jax.shard_map(
                 per_device, mesh=mesh, in_specs=(SHARDED, SHARDED), out_specs=(PartitionSpec(), PartitionSpec())
             )
-            np.testing.assert_allclose(mapped(*rows), naive(rows[0], 0.1, rows[1])[0], rtol=1e-5)
+            np.testing.assert_allclose(jax.jit(mapped)(*rows), naive(rows[0], 0.1, rows[1])[0], rtol=1e-5)
             gradient = jax.grad(lambda z, mask: penalty(z, mask, mapped))
         sample, mean = naive(rows[0], 0.1, rows[1])[1]
         actual = np.asarray(jax.jit(gradient)(*rows), np.float64)
@@ -182,17 +187,17 @@ class TestLargeVocabularies:
 
     def test_uniform_use_reads_18_bits(self):
         """z = 0 makes all codes equally likely; an eps of 1e-5 in the log would read 11.19 nats."""
-        sample, mean = lfq_entropy(jnp.zeros((4, 18)), 0.01)
+        sample, mean = jax.jit(lfq_entropy)(jnp.zeros((4, 18)), 0.01)
         np.testing.assert_allclose([sample, mean], 18 * np.log(2), rtol=1e-6)
 
     def test_gradient_at_18_bits_against_float64(self):
-        z = 0.003 * jax.random.normal(jax.random.key(0), (24, 18))
+        z = 0.003 * jax.random.normal(jax.random.key(0), (8, 18))
         assert_matches(value_and_gradients(z, 0.01), naive(z, 0.01), tolerance=2e-4)
 
     def test_24_bits(self):
         """Independent fair bits beside 22 that are settled: 2 log 2, in a table of 2^24 cells."""
         z = jnp.concatenate([jnp.ones((4, 22)), jnp.zeros((4, 2))], axis=1)
-        np.testing.assert_allclose(lfq_entropy(z, 0.01), [2 * np.log(2)] * 2, rtol=1e-5)
+        np.testing.assert_allclose(jax.jit(lfq_entropy)(z, 0.01), [2 * np.log(2)] * 2, rtol=1e-5)
 
 
 def test_gradient_descent_spreads_the_codes():
@@ -200,8 +205,8 @@ def test_gradient_descent_spreads_the_codes():
     z = 0.2 + 0.05 * jax.random.normal(jax.random.key(0), (256, 6))
     step = jax.jit(jax.value_and_grad(lambda z: -lfq_entropy(z, 0.1)[1]))
     before, gradient = step(z)
-    for _ in range(50):
-        z = z - 0.5 * gradient
+    for _ in range(60):
+        z = z - 10.0 * gradient
         after, gradient = step(z)
     assert -before < 3.0 < 4.0 < -after <= 6 * np.log(2) + 1e-5
 

@@ -13,7 +13,7 @@ def in_float32(function: Callable[..., Array]) -> Callable[..., Array]:
 
     @functools.wraps(function)
     def wrapped(x: Array, kernel: Array, *rest) -> Array:
-        wide = jnp.promote_types(x.dtype, jnp.float32)
+        wide = jnp.float32 if jnp.finfo(x.dtype).bits < 32 else x.dtype
         return function(x.astype(wide), kernel.astype(wide), *rest).astype(x.dtype)
 
     return wrapped

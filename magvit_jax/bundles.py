@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def load_tokenizer(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str
     bundle = read(path)
     if bundle.kind == "generator":
         bundle = Bundle(bundle.config["tokenizer"], bundle.params["tokenizer"])
-    return _tokenizer(bundle, mesh, dtype)
+    return build_tokenizer(bundle, mesh, dtype)
 
 
 def load_generator(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str | None = None) -> Generator:
@@ -77,7 +78,7 @@ def load_generator(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str
     if bundle.kind != "generator":
         raise UserError(f"{path}: holds a {bundle.kind}; expected a generator (a trained masked transformer)")
     config = bundle.config
-    tokenizer = _tokenizer(Bundle(config["tokenizer"], bundle.params["tokenizer"]), mesh, dtype)
+    tokenizer = build_tokenizer(Bundle(config["tokenizer"], bundle.params["tokenizer"]), mesh, dtype)
     model = ConfigDict(_with_dtype(config["model"], dtype))
     tasks = ConfigDict(config["tasks"])
     clip = ClipFormat(**config["clip"])
@@ -110,34 +111,52 @@ def read(path: str | os.PathLike) -> Bundle:
 
 
 def write(bundle: Bundle, path: str | os.PathLike) -> Path:
-    """Writes a bundle to a new folder, whole or not at all.
+    """Writes a bundle to a new folder, whole or not at all; a bundle that is there is replaced.
 
     Raises:
-      UserError: the folder exists and holds something that is not a bundle, or cannot be written.
+      UserError: the folder holds anything but a bundle, or cannot be written; what was there is unharmed.
     """
-    path = Path(path)
-    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(
-            f"{path}: exists and is no bundle; expected a new or empty folder, or a bundle to replace"
-        )
-    if (path / CHECKPOINTS).exists():
-        raise UserError(f"{path}: is a training workdir; expected another folder for the bundle")
-    partial = path.with_name(path.name + ".partial")
+    path = Path(os.path.abspath(path))
+    _require_replaceable(path)
+    partial = replaced = None
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        partial.chmod(0o777 & ~_umask())
         flat = flax.traverse_util.flatten_dict(bundle.params, sep="/")
         save_file({name: np.ascontiguousarray(value) for name, value in flat.items()}, partial / PARAMS)
         (partial / CONFIG).write_text(json.dumps(bundle.config, indent=1) + "\n")
-        replaced = path.with_name(path.name + ".replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
         if path.exists():
+            replaced = partial.with_suffix(".replaced")
             path.rename(replaced)
         partial.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    except (OSError, SafetensorError) as error:
+        if replaced is not None and replaced.exists():
+            replaced.rename(path)
+        raise UserError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    finally:
+        for leftover in (partial, replaced):
+            if leftover is not None:
+                shutil.rmtree(leftover, ignore_errors=True)
     return path
+
+
+def _require_replaceable(path: Path) -> None:
+    """UserError unless nothing of anybody's is lost when a bundle takes this place."""
+    if not path.exists():
+        return
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+    if names and names != {CONFIG, PARAMS}:
+        what = "a training workdir" if CHECKPOINTS in names else "no bundle"
+        raise UserError(
+            f"{path}: exists and is {what}; expected a new or empty folder, or a bundle to replace"
+        )
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def from_workdir(workdir: str | os.PathLike) -> Bundle:
@@ -149,7 +168,7 @@ def from_workdir(workdir: str | os.PathLike) -> Bundle:
         tokenizer = read(workdir / WORKDIR_TOKENIZER)
     system = systems.build(
         config,
-        tokenizer=None if tokenizer is None else _tokenizer(tokenizer, None, None),
+        tokenizer=None if tokenizer is None else build_tokenizer(tokenizer),
         num_classes=len(extra["class_names"]),
     )
     state = load_state(workdir, system)
@@ -171,15 +190,17 @@ def from_workdir(workdir: str | os.PathLike) -> Bundle:
 
 
 def fingerprint(config: Mapping[str, Any], params: PyTree) -> str:
-    """16 hexadecimal digits of a SHA-256 over architecture and weights."""
-    digest = hashlib.sha256(json.dumps([config["kind"], config["model"]], sort_keys=True).encode())
+    """16 hexadecimal digits of a SHA-256 over everything in a bundle: its config, less this, and its weights."""
+    described = {key: value for key, value in config.items() if key != "fingerprint"}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, value in sorted(flax.traverse_util.flatten_dict(params, sep="/").items()):
         digest.update(f"{name} {value.dtype} {value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()[:16]
 
 
-def _tokenizer(bundle: Bundle, mesh: Mesh | None, dtype: str | None) -> Tokenizer:
+def build_tokenizer(bundle: Bundle, mesh: Mesh | None = None, dtype: str | None = None) -> Tokenizer:
+    """The tokenizer of a bundle that was read; arguments as of `load_tokenizer`."""
     config = bundle.config
     model = video_tokenizer.build_model(ConfigDict(_with_dtype(config["model"], dtype)))
     clip = ClipFormat(**config["clip"])
@@ -192,8 +213,8 @@ def _read_files(path: Path) -> Bundle:
         config = json.loads((path / CONFIG).read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path / CONFIG}: not readable as JSON: {error}") from error
-    if config.get("format_version") != FORMAT_VERSION:
-        found = config.get("format_version")
+    found = config.get("format_version") if isinstance(config, dict) else None
+    if found != FORMAT_VERSION:
         raise UserError(
             f"{path / CONFIG}: format version {found!r}; this version of magvit_jax reads {FORMAT_VERSION}"
         )
@@ -202,8 +223,8 @@ def _read_files(path: Path) -> Bundle:
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path / PARAMS}: not readable: {error}") from error
     params = flax.traverse_util.unflatten_dict(flat, sep="/")
-    if fingerprint(config, params) != config["fingerprint"]:
-        raise UserError(f"{path}: the parameters are not those that {CONFIG} describes (fingerprint differs)")
+    if fingerprint(config, params) != config.get("fingerprint"):
+        raise UserError(f"{path}: {CONFIG} or {PARAMS} was changed after the export (fingerprint differs)")
     return Bundle(config, params)
 
 

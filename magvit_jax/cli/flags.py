@@ -135,9 +135,11 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
         holder = config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         values(argv)
         return holder.value
-    except KeyError as error:
+    except (AttributeError, KeyError) as error:
+        while isinstance(error.args[0], Exception):
+            error = error.args[0]
         raise UserError(f"config {name}: unknown key {_one_line(error.args[0])}") from error
-    except (absl_flags.Error, AttributeError, TypeError, ValueError) as error:
+    except (absl_flags.Error, TypeError, ValueError) as error:
         raise UserError(f"config {name}: {_one_line(error)}") from error
 
 

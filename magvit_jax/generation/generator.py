@@ -216,4 +216,6 @@ def _override(decoding: Decoding, settings: Mapping[str, Any]) -> Decoding:
             raise UserError(
                 f"decoding setting {name!r} is unknown; expected one of {', '.join(sorted(known))}"
             )
+    if isinstance(settings.get("guidance_scale"), Sequence):
+        settings = dict(settings, guidance_scale=tuple(settings["guidance_scale"]))  # hashable, for jit
     return dataclasses.replace(decoding, **settings)

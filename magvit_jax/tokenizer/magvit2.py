@@ -49,12 +49,24 @@ class MagvitV2(nn.Module):
     remat: bool = False
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def __post_init__(self):
+        super().__post_init__()
         if len(self.strides) != len(self.channel_multipliers) - 1:
             raise UserError(
                 f"strides has {len(self.strides)} entries, expected one less than the "
                 f"{len(self.channel_multipliers)} channel_multipliers"
             )
+        for stride in self.strides:
+            if not isinstance(stride, Sequence) or len(stride) != 3 or min(stride) < 1:
+                raise UserError(f"strides has {stride!r}, expected (time, height, width), each 1 or more")
+        for multiplier in self.channel_multipliers:
+            if self.base_channels * multiplier % self.norm_groups:
+                raise UserError(
+                    f"norm_groups {self.norm_groups} does not divide the {self.base_channels * multiplier} channels "
+                    f"of base_channels {self.base_channels} times {multiplier}"
+                )
+
+    def setup(self):
         shared = dict(
             base_channels=self.base_channels,
             channel_multipliers=tuple(self.channel_multipliers),
@@ -73,7 +85,7 @@ class MagvitV2(nn.Module):
     @property
     def compression(self) -> tuple[int, int, int]:
         """Pixels a token spans (time, height, width)."""
-        time, height, width = (math.prod(axis) for axis in zip(*self.strides, strict=True))
+        time, height, width = (math.prod(stride[axis] for stride in self.strides) for axis in range(3))
         return time, height * self.patch, width * self.patch
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int]:

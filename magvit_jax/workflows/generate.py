@@ -92,9 +92,10 @@ def _conditions(
     return np.stack([clips[i % len(clips)] for i in range(num)])
 
 
-def _labels(generator: Generator, label: int | str | None, num: int) -> list[int]:
+def _labels(generator: Generator, label: int | str | None, num: int) -> list[int] | None:
     if label is None:
-        return [i % len(generator.class_names) for i in range(num)] if generator.class_names else [-1] * num
+        classes = len(generator.class_names)
+        return [i % classes for i in range(num)] if classes else None
     if isinstance(label, str) and label not in generator.class_names and label.isdecimal():
         label = int(label)
     return [int(generator.label_ids(label)[0])] * num
@@ -113,7 +114,7 @@ def _write(
     rows = []
     for i, clip in enumerate(clips):
         name = f"{task}_{i:04d}"
-        if labels is not None and labels[i] >= 0:
+        if labels is not None:
             name += f"_{generator.class_names[labels[i]]}"
         media_output.write_clip(output / name, clip, fps)
         row = {"generated": clip}

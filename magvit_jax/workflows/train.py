@@ -2,13 +2,12 @@
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from magvit_jax import bundles, data, systems
@@ -16,6 +15,7 @@ from magvit_jax.errors import UserError
 from magvit_jax.media import output as media_output
 from magvit_jax.partitioning import make_rules
 from magvit_jax.training import loop
+from magvit_jax.training.checkpoints import latest_step
 from magvit_jax.training.state import LoopState
 from magvit_jax.training.workdir import FREE_KEYS
 
@@ -23,8 +23,17 @@ from magvit_jax.training.workdir import FREE_KEYS
 PATH_KEYS = ("tokenizer", "init_from", "data.path")
 
 
-def train(config: ConfigDict, workdir: str | os.PathLike, stream: TextIO | None = None) -> LoopState:
+def train(
+    config: ConfigDict,
+    workdir: str | os.PathLike,
+    stream: TextIO | None = None,
+    devices: Sequence[Any] | None = None,
+) -> LoopState:
     """Trains what `config` describes in `workdir`, going on from there where there is a checkpoint.
+
+    Args:
+      stream: where the progress line goes, standard error by default.
+      devices: all devices of all processes by default.
 
     Raises:
       UserError: a bad config, data that cannot be read, or a workdir of another config.
@@ -34,10 +43,21 @@ def train(config: ConfigDict, workdir: str | os.PathLike, stream: TextIO | None 
     sources = {split: data.build_source(config.data, split) for split in ("train", "test")}
     class_names = tuple(sources["train"].class_names)
     tokenizer = _tokenizer(config, workdir)
-    system = systems.build(config, tokenizer=tokenizer, num_classes=len(class_names))
+    system = systems.build(
+        config,
+        tokenizer=None if tokenizer is None else bundles.build_tokenizer(tokenizer),
+        num_classes=len(class_names),
+    )
     extra: dict[str, Any] = {"class_names": list(class_names)}
     if tokenizer is not None:
-        extra["tokenizer"] = tokenizer.fingerprint
+        extra["tokenizer"] = tokenizer.config["fingerprint"]
+    # Looked at before the workdir is claimed; a run that goes on does not need the folder any more.
+    params = _initial_params(config, system) if latest_step(workdir) is None else None
+
+    def warm_start(state: Any) -> Any:
+        if tokenizer is not None and jax.process_index() == 0:
+            bundles.write(tokenizer, workdir / bundles.WORKDIR_TOKENIZER)
+        return system.warm_start(state, params)
 
     def train_batches(start_step: int, shard_index: int, shard_count: int) -> data.BatchIterator:
         return data.batches(
@@ -59,11 +79,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike, stream: TextIO | None 
         eval_batches_fn=lambda: data.eval_batches(
             sources["test"], spec, batch_size=config.data.eval_batch_size, num=config.data.eval_clips
         ),
-        warm_start=functools.partial(system.warm_start, params=_initial_params(config, system)),
+        warm_start=warm_start,
         on_sample=functools.partial(write_samples, workdir / "samples"),
         extra=extra,
         free_keys=(*FREE_KEYS, *PATH_KEYS),
         rules=make_rules(config.sharding_rules),
+        devices=devices,
         stream=stream,
     )
 
@@ -73,37 +94,31 @@ def write_samples(folder: Path, step: int, videos: Mapping[str, np.ndarray]) -> 
     media_output.write_comparison(folder / f"step_{step:07d}", videos)
 
 
-def _tokenizer(config: ConfigDict, workdir: Path):
-    """The frozen tokenizer of a generator's run, kept in the workdir so that it can be loaded as a model."""
+def _tokenizer(config: ConfigDict, workdir: Path) -> bundles.Bundle | None:
+    """The frozen tokenizer of a generator's run: the one that the workdir keeps since the run began, if it did."""
     if systems.kind(config) == "tokenizer":
         return None
     kept = workdir / bundles.WORKDIR_TOKENIZER
-    if jax.process_index() == 0 and not kept.exists():
-        _keep_tokenizer(config.tokenizer, kept)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("the tokenizer is in the workdir")
-    tokenizer = bundles.load_tokenizer(kept)
+    if latest_step(workdir) is None or not kept.exists():
+        return _configured_tokenizer(config)
+    bundle = bundles.read(kept)
     if config.tokenizer and Path(config.tokenizer).exists():
-        _require_same_tokenizer(config.tokenizer, tokenizer, kept)
-    return tokenizer
+        found, began = (x.config["fingerprint"] for x in (_configured_tokenizer(config), bundle))
+        if found != began:
+            raise UserError(
+                f"config.tokenizer: {config.tokenizer} is tokenizer {found}, but this run began with {began} "
+                f"({kept}); expected the same, or a new workdir"
+            )
+    return bundle
 
 
-def _keep_tokenizer(path: str, kept: Path) -> None:
-    if not path:
+def _configured_tokenizer(config: ConfigDict) -> bundles.Bundle:
+    if not config.tokenizer:
         raise UserError("config.tokenizer is empty; expected the folder of a trained tokenizer")
-    bundle = bundles.read(path)
+    bundle = bundles.read(config.tokenizer)
     if bundle.kind != "tokenizer":
-        raise UserError(f"config.tokenizer: {path} holds a {bundle.kind}; expected a tokenizer")
-    bundles.write(bundle, kept)
-
-
-def _require_same_tokenizer(path: str, kept, where: Path) -> None:
-    found = bundles.read(path).config["fingerprint"]
-    if found != kept.fingerprint:
-        raise UserError(
-            f"config.tokenizer: {path} is tokenizer {found}, but this run began with {kept.fingerprint} ({where}); "
-            "expected the same, or a new workdir"
-        )
+        raise UserError(f"config.tokenizer: {config.tokenizer} holds a {bundle.kind}; expected a tokenizer")
+    return bundle
 
 
 def _initial_params(config: ConfigDict, system) -> Any:

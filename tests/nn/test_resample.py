@@ -1,0 +1,61 @@
+"""Patches, strided convolution down and depth-to-space up, against written-out examples."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magvit_jax.nn.resample import Downsample, Upsample, depth_to_space, space_to_depth
+
+
+def test_space_to_depth_written_out():
+    pixels = jnp.arange(16, dtype=jnp.float32).reshape(1, 1, 4, 4, 1)
+    folded = space_to_depth(pixels, 2)
+    assert folded.shape == (1, 1, 2, 2, 4)
+    assert folded[0, 0].tolist() == [[[0, 1, 4, 5], [2, 3, 6, 7]], [[8, 9, 12, 13], [10, 11, 14, 15]]]
+
+
+def test_depth_to_space_written_out():
+    depth = jnp.arange(8, dtype=jnp.float32).reshape(1, 1, 1, 1, 8)
+    unfolded = depth_to_space(depth, (2, 2, 2))
+    assert unfolded[0, ..., 0].tolist() == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+    colours = depth_to_space(depth, (1, 1, 4))  # two channels: they are the fastest part
+    assert colours[0, 0, 0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize("patch", [1, 2, 3])
+def test_depth_to_space_is_the_inverse_of_patches(patch):
+    video = jax.random.normal(jax.random.key(0), (2, 3, 6, 12, 3))
+    back = depth_to_space(space_to_depth(video, patch), (1, patch, patch))
+    np.testing.assert_array_equal(back, video)
+
+
+def test_upsample_drops_the_first_frames_but_one():
+    # A kernel that multiplies by 1, 2, 3: what each frame of the block would be is plain to see.
+    up = Upsample(strides=(3, 1, 1))
+    x = jnp.asarray([10.0, 20.0, 30.0]).reshape(1, 3, 1, 1, 1)
+    kernel = np.zeros((3, 3, 3, 1, 3), np.float32)
+    kernel[-1, 1, 1, 0] = [1, 2, 3]
+    y = up.apply({"params": {"conv": {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(3)}}}, x)
+    assert y[0, :, 0, 0, 0].tolist() == [30, 20, 40, 60, 30, 60, 90]
+
+
+@pytest.mark.parametrize("strides", [(1, 2, 2), (2, 2, 2), (4, 1, 1), (3, 2, 1)])
+def test_one_and_s_t_frames_become_one_and_t_and_back(strides):
+    st, sh, sw = strides
+    shape = (1, 1 + 3 * st, 4 * sh, 4 * sw, 4)
+    down, up = Downsample(strides), Upsample(strides)
+    small = jax.eval_shape(lambda x: down.init_with_output(jax.random.key(0), x)[0], jnp.zeros(shape))
+    assert small.shape == (1, 4, 4, 4, 4)
+    large = jax.eval_shape(lambda x: up.init_with_output(jax.random.key(0), x)[0], jnp.zeros(small.shape))
+    assert large.shape == shape
+
+
+def test_downsample_never_looks_ahead():
+    down = Downsample((2, 2, 2))
+    x = jax.random.normal(jax.random.key(0), (1, 7, 4, 4, 2))
+    params = down.init(jax.random.key(1), x)
+    for i in range(4):
+        slope = np.asarray(jax.grad(lambda x, i=i: down.apply(params, x)[:, i].sum())(x))
+        seen = np.any(slope, axis=(0, 2, 3, 4))
+        assert seen.tolist() == [2 * i - 2 <= frame <= 2 * i for frame in range(7)]

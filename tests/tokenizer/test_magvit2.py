@@ -1,0 +1,159 @@
+"""The tokenizer network: exact causality, an image as a video's first frame, shapes, and bad fields."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magvit_jax.errors import UserError
+from magvit_jax.tokenizer.magvit2 import MagvitV2
+
+CLIP = (1, 9, 8, 8, 3)
+STRIDE = 4  # in time
+FIELDS = dict(
+    base_channels=8,
+    channel_multipliers=(1, 2, 1),
+    strides=((2, 2, 2), (2, 1, 1)),
+    blocks=1,
+    mid_blocks=1,
+    bits=5,
+    norm_groups=4,
+)
+
+
+@functools.cache
+def tiny(**fields):
+    """A model and random parameters, none of them zero: a bias of zero would hide what it does."""
+    model = MagvitV2(**(FIELDS | fields))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(CLIP))["params"]
+    leaves, tree = jax.tree.flatten(jax.tree.map(lambda x: x, shapes))
+    rng = np.random.default_rng(0)
+    values = [jnp.asarray(rng.normal(0.1, 0.2, x.shape), jnp.float32) for x in leaves]
+    return model, {"params": jax.tree.unflatten(tree, values)}
+
+
+def clip(seed=0, shape=CLIP):
+    return jax.random.uniform(jax.random.key(seed), shape)
+
+
+def codes(seed=0, frames=3):
+    return jnp.where(jax.random.bernoulli(jax.random.key(seed), shape=(1, frames, 4, 4, 5)), 1.0, -1.0)
+
+
+def frames_seen(function, x):
+    """bool [frames out, frames in]: whether a gradient is anything but exactly zero."""
+    out, vjp = jax.vjp(function, x)
+    weight = jax.random.normal(jax.random.key(3), out.shape)
+    one_frame = jnp.eye(out.shape[1])[:, None, :, None, None, None] * weight[None]
+    slopes = jax.jit(jax.vmap(lambda cotangent: vjp(cotangent)[0]))(one_frame)
+    return np.any(np.asarray(slopes), axis=(1, 3, 4, 5))
+
+
+def test_the_encoder_has_no_gradient_from_the_future():
+    model, params = tiny()
+    seen = frames_seen(lambda video: model.apply(params, video, method="encode"), clip())
+    expected = [[frame <= STRIDE * i for frame in range(9)] for i in range(3)]
+    np.testing.assert_array_equal(seen, expected)
+
+
+@pytest.mark.parametrize("adaptive_norm", ["pooled", "spatial", "none"])
+def test_the_decoder_has_no_gradient_from_later_latents(adaptive_norm):
+    model, params = tiny(adaptive_norm=adaptive_norm)
+    seen = frames_seen(lambda z: model.apply(params, z, method="decode"), codes())
+    expected = [[latent <= -(-frame // STRIDE) for latent in range(3)] for frame in range(9)]
+    np.testing.assert_array_equal(seen, expected)
+
+
+def test_statistics_over_the_clip_give_causality_up():
+    model, params = tiny(statistics="clip")
+    seen = frames_seen(lambda video: model.apply(params, video, method="encode"), clip())
+    assert seen.all()
+
+
+def test_later_frames_change_nothing_before_them():
+    model, params = tiny()
+    encode = jax.jit(lambda video: model.apply(params, video, method="encode"))
+    decode = jax.jit(lambda z: model.apply(params, z, method="decode"))
+    video, z = clip(), codes()
+    for i in range(2):
+        other = video.at[:, STRIDE * i + 1 :].set(clip(seed=1)[:, STRIDE * i + 1 :])
+        before, after = np.asarray(encode(video)), np.asarray(encode(other))
+        np.testing.assert_array_equal(before[:, : i + 1], after[:, : i + 1])
+        assert np.any(before[:, i + 1] != after[:, i + 1])
+        other = z.at[:, i + 1 :].multiply(-1.0)
+        before, after = np.asarray(decode(z)), np.asarray(decode(other))
+        np.testing.assert_array_equal(before[:, : STRIDE * i + 1], after[:, : STRIDE * i + 1])
+        assert np.any(before[:, STRIDE * i + 1] != after[:, STRIDE * i + 1])
+
+
+def test_an_image_is_the_first_frame_of_a_video():
+    model, params = tiny()
+    video = clip(shape=(4, *CLIP[1:]))
+    z_image = np.asarray(model.apply(params, video[:, :1], method="encode"))
+    z_video = np.asarray(model.apply(params, video, method="encode"))[:, :1]
+    assert z_image.std() > 0.1
+    np.testing.assert_allclose(z_image, z_video, atol=1e-5)
+    sure = np.all(np.abs(z_video) > 1e-4, axis=-1)
+    ids_image = np.asarray(model.apply(params, video[:, :1], method="encode_to_ids"))
+    ids_video = np.asarray(model.apply(params, video, method="encode_to_ids"))[:, :1]
+    assert sure.mean() > 0.9
+    np.testing.assert_array_equal(ids_image[sure], ids_video[sure])
+
+
+@pytest.mark.parametrize("frames", [1, 5, 9, 17])
+def test_one_and_s_t_frames_are_one_and_t_latent_frames(frames):
+    model, params = tiny(patch=2)
+    video = jax.ShapeDtypeStruct((2, frames, 8, 12, 3), jnp.float32)
+    z = jax.eval_shape(lambda v: model.init_with_output(jax.random.key(0), v)[0][1], video)
+    t, h, w = model.latent_shape(frames, 8, 12)
+    assert (t, h, w) == (1 + (frames - 1) // 4, 2, 3)
+    assert z.shape == (2, t, h, w, 5)
+    ids = jax.ShapeDtypeStruct((2, t, h, w), jnp.int32)
+    output = jax.eval_shape(
+        lambda ids: model.init_with_output(jax.random.key(0), ids, method="decode_from_ids")[0], ids
+    )
+    assert output.shape == video.shape and output.dtype == jnp.float32
+
+
+def test_forward_is_decode_of_the_encoded_ids():
+    model, params = tiny()
+    output, z = model.apply(params, clip())
+    np.testing.assert_allclose(z, model.apply(params, clip(), method="encode"), atol=1e-5)
+    ids = model.apply(params, clip(), method="encode_to_ids")
+    np.testing.assert_allclose(output, model.apply(params, ids, method="decode_from_ids"), atol=1e-4)
+
+
+def test_recomputing_blocks_changes_nothing():
+    model, params = tiny()
+    again = MagvitV2(**FIELDS, remat=True)
+    expected, _ = jax.jit(model.apply)(params, clip())
+    np.testing.assert_allclose(jax.jit(again.apply)(params, clip())[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(8, 8, 8), (9, 7, 8), (9, 8, 9), (0, 8, 8), (-3, 8, 8)])
+def test_wrong_sizes_say_which_fit(size):
+    model, params = tiny()
+    with pytest.raises(UserError, match=r"1 \+ a multiple of 4, height a multiple of 2, width a multiple of 2"):
+        model.latent_shape(*size)
+
+
+def test_encoding_a_wrong_size_is_an_error_and_not_a_guess():
+    model, params = tiny()
+    with pytest.raises(UserError, match="8 frames of 8x8"):
+        model.apply(params, clip(shape=(1, 8, 8, 8, 3)), method="encode")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(strides=((2, 2, 2),)), "strides has 1 entries, expected one less than the 3"),
+        (dict(strides=((2, 2, 2), 2)), r"strides has 2, expected \(time, height, width\)"),
+        (dict(strides=((2, 2, 2), (2, 0, 1))), r"strides has \(2, 0, 1\)"),
+        (dict(norm_groups=3), "norm_groups 3 does not divide the 8 channels"),
+    ],
+)
+def test_bad_fields_are_named(fields, message):
+    with pytest.raises(UserError, match=message):
+        MagvitV2(**(FIELDS | fields))

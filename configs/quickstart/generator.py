@@ -8,7 +8,7 @@ It learns frame prediction from 5 frames and class-conditional generation. Token
 
 from ml_collections import ConfigDict
 
-STEPS = {"smoke": 30, "small": 600, "full": 3000}
+STEPS = {"smoke": 8, "small": 300, "full": 900}
 
 
 def get_config(variant: str = "small") -> ConfigDict:
@@ -29,7 +29,7 @@ def get_config(variant: str = "small") -> ConfigDict:
                 stride=1,
                 flip=False,
                 random_crop=False,
-                batch_size=32,
+                batch_size=16,
                 eval_batch_size=64,
                 eval_clips=256 if variant != "smoke" else 64,
                 size=8192,
@@ -42,7 +42,7 @@ def get_config(variant: str = "small") -> ConfigDict:
                 factors=2,
                 width=192,
                 layers=6 if variant != "smoke" else 2,
-                heads=6,
+                heads=3,
                 mlp_dim=768,
                 dropout=0.0,
                 attention_dropout=0.0,
@@ -53,13 +53,13 @@ def get_config(variant: str = "small") -> ConfigDict:
             ),
             tasks=dict(
                 frame_prediction=dict(
-                    weight=1.0,
+                    weight=2.0,
                     settings=dict(frames=5),
                     decoding=dict(
-                        steps=8,
+                        steps=2,
                         schedule="cosine",
                         temperature=0.0,
-                        sampling_temperature=0.5,
+                        sampling_temperature=0.0,
                         guidance_scale=0.0,
                     ),
                 ),
@@ -71,14 +71,14 @@ def get_config(variant: str = "small") -> ConfigDict:
                         schedule="cosine",
                         temperature=2.0,
                         sampling_temperature=0.9,
-                        guidance_scale=1.0,
+                        guidance_scale=0.0,
                     ),
                 ),
             ),
             masking=dict(schedule="cosine", ratio_per="example", class_dropout=0.1),
             loss=dict(
                 label_smoothing=1e-4,
-                part_weights=dict(refine=1.0, mask=1.0, reconstruct=1.0),
+                part_weights=dict(refine=0.1, mask=1.0, reconstruct=0.1),
             ),
             optimizer=dict(
                 name="adamw",
@@ -99,8 +99,8 @@ def get_config(variant: str = "small") -> ConfigDict:
                 ema_decay=0.99,
                 log_every=20,
                 eval_every=0,
-                sample_every=max(steps // 2, 1),
-                checkpoint_every=max(steps // 4, 1),
+                sample_every=steps if variant == "smoke" else steps // 2,
+                checkpoint_every=steps if variant == "smoke" else steps // 4,
                 checkpoint_keep=2,
                 max_nonfinite=10,
                 tensorboard=False,

@@ -24,7 +24,7 @@ CLIP = ClipFormat(5, 16, 16)
 
 @pytest.fixture(scope="module")
 def params():
-    return unbox(MODEL.init(jax.random.key(0), jnp.zeros((1, *CLIP.shape, 3)))["params"])
+    return unbox(jax.jit(MODEL.init)(jax.random.key(0), jnp.zeros((1, *CLIP.shape, 3)))["params"])
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,8 @@ def test_a_mesh_changes_no_id(tokenizer, params, video, batch):
     spread = Tokenizer(MODEL, params, CLIP, mesh=mesh)
     assert any(not x.sharding.is_fully_replicated for x in jax.tree.leaves(spread.params))
     video = video[:batch]
-    z = np.asarray(MODEL.apply({"params": params}, video.astype(np.float32) / 255.0, method="encode"))
+    encode = jax.jit(lambda video: MODEL.apply({"params": params}, video, method="encode"))
+    z = np.asarray(encode(video.astype(np.float32) / 255.0))
     sure = np.all(np.abs(z) > 1e-4, axis=-1)
     ids = np.asarray(tokenizer.encode(video))
     assert sure.mean() > 0.9

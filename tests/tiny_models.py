@@ -1,0 +1,87 @@
+"""Tiny models that several test folders share, trained once a session; and quick compilation for tests.
+
+Not a test module: a folder's conftest.py makes it importable.
+"""
+
+import contextlib
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+
+from magvit_jax import bundles
+from magvit_jax.cli.flags import load_config
+from magvit_jax.workflows import train
+
+FRAMES, SIDE = 9, 16
+SHARED = (
+    "data.frames=9",
+    "data.height=16",
+    "data.width=16",
+    "data.batch_size=8",
+    "data.eval_batch_size=8",
+    "data.eval_clips=16",
+    "data.size=64",
+    "optimizer.warmup_steps=0",
+    "training.steps=4",
+    "training.log_every=1",
+    "training.sample_every=0",
+    "training.checkpoint_every=2",
+)
+TOKENIZER = (
+    "model.base_channels=8",
+    "model.channel_multipliers=(1,1)",
+    "model.strides=((4,1,1),)",
+    "model.mid_blocks=0",
+    "model.bits=6",
+    "model.norm_groups=4",
+)
+GENERATOR = (
+    "model.width=16",
+    "model.layers=1",
+    "model.heads=2",
+    "model.mlp_dim=32",
+    "tasks.frame_prediction.decoding.steps=3",
+    "tasks.class_conditional.decoding.steps=3",
+)
+_trained = {}
+
+
+def overrides(stage, *more):
+    """Arguments that shrink the shipped config of a stage; `more` come last."""
+    values = (*SHARED, *(TOKENIZER if stage == "tokenizer" else GENERATOR), *more)
+    return [f"--config.{value}" for value in values]
+
+
+def tiny_config(stage, *more):
+    return load_config(f"quickstart/{stage}:smoke", overrides(stage, *more))
+
+
+def quiet_train(config, workdir, devices=1):
+    """Trains on the first devices; gives the final state. The progress lines are thrown away."""
+    with quick_compilation():
+        return train(config, workdir, stream=io.StringIO(), devices=jax.devices()[:devices])
+
+
+@contextlib.contextmanager
+def quick_compilation():
+    """XLA compiles twice as fast and computes slower: right for programs that run a few times."""
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
+def trained(tmp_path_factory):
+    """Workdirs, exported bundles and final states of a tiny tokenizer and of a generator trained on it."""
+    if not _trained:
+        root = Path(tmp_path_factory.mktemp("tiny"))
+        for stage, more in (("tokenizer", ()), ("generator", (f"tokenizer={root / 'tokenizer'}",))):
+            workdir, config = root / stage, tiny_config(stage, *more)
+            state = quiet_train(config, workdir)
+            bundle = bundles.write(bundles.from_workdir(workdir), root / "bundles" / stage)
+            _trained[stage] = SimpleNamespace(workdir=workdir, bundle=bundle, state=state, config=config)
+    return SimpleNamespace(**_trained)

@@ -3,18 +3,24 @@
 Not a test module: a folder's conftest.py makes it importable.
 """
 
+import atexit
 import contextlib
+import functools
 import io
+import shutil
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from magvit_jax import bundles
 from magvit_jax.cli.flags import load_config
+from magvit_jax.tokenizer.tokenizer import ClipFormat, unboxed_abstract_params
 from magvit_jax.workflows import train
 
-FRAMES, SIDE = 9, 16
 SHARED = (
     "data.frames=9",
     "data.height=16",
@@ -42,8 +48,13 @@ GENERATOR = (
     "model.layers=1",
     "model.heads=2",
     "model.mlp_dim=32",
+    "loss.part_weights.refine=1.0",
+    "loss.part_weights.mask=1.0",
+    "loss.part_weights.reconstruct=1.0",
     "tasks.frame_prediction.decoding.steps=3",
+    "tasks.frame_prediction.decoding.sampling_temperature=1.0",
     "tasks.class_conditional.decoding.steps=3",
+    "tasks.class_conditional.decoding.guidance_scale=1.0",
 )
 _trained = {}
 
@@ -64,15 +75,39 @@ def quiet_train(config, workdir, devices=1):
         return train(config, workdir, stream=io.StringIO(), devices=jax.devices()[:devices])
 
 
+def random_params(model, clip_shape):
+    """Parameters of a tokenizer network, none of them zero: a bias of zero would hide what it does."""
+    shapes = unboxed_abstract_params(model, ClipFormat(*clip_shape))
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: jnp.asarray(rng.normal(0.0, 0.3, x.shape), x.dtype), shapes)
+
+
 @contextlib.contextmanager
 def quick_compilation():
-    """XLA compiles twice as fast and computes slower: right for programs that run a few times."""
-    before = jax.config.jax_disable_most_optimizations
-    jax.config.update("jax_disable_most_optimizations", True)
+    """XLA compiles twice as fast and computes slower: right for programs that run a few times.
+
+    A program that was compiled before in this session is not compiled again: the tests train in many workdirs.
+    """
+    settings = {
+        "jax_disable_most_optimizations": True,
+        "jax_compilation_cache_dir": _compiled_programs(),
+        "jax_persistent_cache_min_compile_time_secs": 0.5,
+    }
+    before = {name: jax.config.read(name) for name in settings}
     try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
         yield
     finally:
-        jax.config.update("jax_disable_most_optimizations", before)
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+@functools.cache
+def _compiled_programs():
+    folder = tempfile.mkdtemp(prefix="magvit_jax_tests_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def trained(tmp_path_factory):

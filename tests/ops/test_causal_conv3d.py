@@ -23,8 +23,8 @@ CASES = {  # (x shape, kernel shape, strides)
     "pointwise": ((2, 4, 5, 6, 7), (1, 1, 1, 7, 3), (2, 2, 1)),
 }
 RUNS = [(name, case, jnp.float32) for case in CASES if case != "pointwise" for name in GENERAL]
-RUNS += [(name, "halves_even_sizes", jnp.bfloat16) for name in GENERAL]
-RUNS += [(name, "pointwise", dtype) for name in ("sum_conv2d", "matmul") for dtype in (jnp.float32, jnp.bfloat16)]
+RUNS += [(name, "two_frames", jnp.bfloat16) for name in GENERAL]
+RUNS += [("matmul", "pointwise", jnp.float32), ("matmul", "pointwise", jnp.bfloat16)]
 
 
 def naive(x, kernel, strides, g=None):

@@ -62,7 +62,7 @@ def assert_matches(actual, expected, tolerance=5e-5):
 class TestEveryImplementation:
     @pytest.mark.parametrize(
         ("implementation", "bits"),
-        [*(("factorized", bits) for bits in (1, 2, *range(4, 15))), *(("reference", bits) for bits in (1, 4, 9, 14))],
+        [*(("factorized", bits) for bits in (1, *range(4, 15))), *(("reference", bits) for bits in (1, 4, 9, 14))],
     )
     def test_against_float64(self, implementation, bits):
         rows = 33 if bits % 2 else 20

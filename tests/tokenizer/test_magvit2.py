@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_models import random_params
 
 from magvit_jax.errors import UserError
 from magvit_jax.tokenizer import lfq
@@ -26,13 +27,9 @@ FIELDS = dict(
 
 @functools.cache
 def tiny(**fields):
-    """A model and random parameters, none of them zero: a bias of zero would hide what it does."""
+    """A model and random parameters."""
     model = MagvitV2(**(FIELDS | fields))
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(CLIP))["params"]
-    leaves, tree = jax.tree.flatten(jax.tree.map(lambda x: x, shapes))
-    rng = np.random.default_rng(0)
-    values = [jnp.asarray(rng.normal(0.1, 0.2, x.shape), jnp.float32) for x in leaves]
-    return model, {"params": jax.tree.unflatten(tree, values)}
+    return model, {"params": random_params(model, CLIP[1:4])}
 
 
 def clip(seed=0, shape=CLIP):

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_models import random_params
 
 from magvit_jax.errors import UserError
-from magvit_jax.partitioning import make_mesh, unbox
+from magvit_jax.partitioning import make_mesh
 from magvit_jax.tokenizer.magvit2 import MagvitV2
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer
 
@@ -24,7 +25,7 @@ CLIP = ClipFormat(5, 16, 16)
 
 @pytest.fixture(scope="module")
 def params():
-    return unbox(jax.jit(MODEL.init)(jax.random.key(0), jnp.zeros((1, *CLIP.shape, 3)))["params"])
+    return random_params(MODEL, CLIP.shape)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def video():
 def test_ids_of_bytes_are_ids_of_floats(tokenizer, video):
     ids = tokenizer.encode(video)
     assert ids.shape == (8, 3, 8, 8) and ids.dtype == jnp.int32
-    assert len(np.unique(ids)) > 8
+    assert len(np.unique(ids)) > 4
     np.testing.assert_array_equal(ids, tokenizer.encode(video.astype(np.float32) / 255.0))
     np.testing.assert_array_equal(ids, tokenizer.encode(video / 255.0))  # float64
     np.testing.assert_array_equal(ids, tokenizer.encode(jnp.asarray(video)))

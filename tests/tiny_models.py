@@ -75,6 +75,16 @@ def quiet_train(config, workdir, devices=1):
         return train(config, workdir, stream=io.StringIO(), devices=jax.devices()[:devices])
 
 
+def moving_square(frames=9, height=16, width=16, seed=0):
+    """A clip for a file: a bright square that moves over a dark ground, uint8 [T, H, W, 3]."""
+    rng = np.random.default_rng(seed)
+    video = np.broadcast_to(rng.integers(0, 80, 3, dtype=np.uint8), (frames, height, width, 3)).copy()
+    for t in range(frames):
+        x = (t + int(rng.integers(2))) % (width - 4)
+        video[t, 4:8, x : x + 4] = rng.integers(180, 255, 3, dtype=np.uint8)
+    return video
+
+
 def random_params(model, clip_shape):
     """Parameters of a tokenizer network, none of them zero: a bias of zero would hide what it does."""
     shapes = unboxed_abstract_params(model, ClipFormat(*clip_shape))
@@ -93,7 +103,7 @@ def quick_compilation():
         "jax_compilation_cache_dir": _compiled_programs(),
         "jax_persistent_cache_min_compile_time_secs": 0.5,
     }
-    before = {name: jax.config.read(name) for name in settings}
+    before = {name: _setting(name) for name in settings}
     try:
         for name, value in settings.items():
             jax.config.update(name, value)
@@ -101,6 +111,11 @@ def quick_compilation():
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+
+
+def _setting(name):
+    """JAX shows some of its settings as attributes, and the others through `read`."""
+    return getattr(jax.config, name) if hasattr(jax.config, name) else jax.config.read(name)
 
 
 @functools.cache

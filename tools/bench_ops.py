@@ -78,7 +78,9 @@ def entropy_cases() -> Iterator[Case]:
         }
         cotangent = (jnp.float32(1.0), jnp.float32(-1.0))
         flops = 2.0 * rows * 2**bits
-        yield Case("lfq_entropy", f"N={rows} K={bits}", flops, arguments, cotangent, implementations, "factorized")
+        yield Case(
+            "lfq_entropy", f"N={rows} K={bits}", flops, arguments, cotangent, implementations, "factorized"
+        )
 
 
 def forward_and_backward(function: Callable) -> Callable:
@@ -139,7 +141,9 @@ def print_table(rows: list[dict]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--op", choices=("all", "causal_conv3d", "lfq_entropy"), default="all")
     parser.add_argument("--match", default="", help="only shapes whose printed form contains this")
     parser.add_argument("--rounds", type=int, default=10)

@@ -48,7 +48,9 @@ def _train_step(model, optimizer, params: PyTree, opt_state: PyTree, video: Arra
         logits = model.apply({"params": params}, video.astype(jnp.float32) / 255.0)
         return optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
 
-    updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state, params)
+    # optax counts in int32 and raises floats to that power, which strict promotion forbids.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state, params)
     return optax.apply_updates(params, updates), opt_state
 
 

@@ -3,8 +3,8 @@
 import io
 
 import pytest
-
 import tiny_models
+
 from magvit_jax.cli.flags import load_config
 from magvit_jax.workflows import train
 

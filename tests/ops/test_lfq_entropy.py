@@ -37,7 +37,9 @@ def naive(z, temperature, weights=None):
 
     def pull(slope_NV):  # gradient with respect to z of sum_n w_n q_n . slope_n
         product = q * slope_NV
-        return weights[:, None] * (2 / temperature) * (product @ codes - product.sum(1)[:, None] * (q @ codes))
+        return (
+            weights[:, None] * (2 / temperature) * (product @ codes - product.sum(1)[:, None] * (q @ codes))
+        )
 
     sample, sample_slope = entropy_and_slope(q)
     total, total_slope = entropy_and_slope(mean)
@@ -62,7 +64,10 @@ def assert_matches(actual, expected, tolerance=5e-5):
 class TestEveryImplementation:
     @pytest.mark.parametrize(
         ("implementation", "bits"),
-        [*(("factorized", bits) for bits in (1, *range(4, 15))), *(("reference", bits) for bits in (1, 4, 9, 14))],
+        [
+            *(("factorized", bits) for bits in (1, *range(4, 15))),
+            *(("reference", bits) for bits in (1, 4, 9, 14)),
+        ],
     )
     def test_against_float64(self, implementation, bits):
         rows = 33 if bits % 2 else 20
@@ -91,7 +96,9 @@ class TestEveryImplementation:
     @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
     def test_nothing_valid_is_zero_not_nan(self, implementation):
         z = jax.random.normal(jax.random.key(0), (31, 6))
-        values, gradients = value_and_gradients(z, 0.1, mask=jnp.zeros(31, bool), implementation=implementation)
+        values, gradients = value_and_gradients(
+            z, 0.1, mask=jnp.zeros(31, bool), implementation=implementation
+        )
         assert values == (0.0, 0.0) and not np.any(gradients)
 
     @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -163,7 +170,10 @@ class TestOverDevices:
             )  # fmt: skip
         else:
             mapped = jax.shard_map(
-                per_device, mesh=mesh, in_specs=(SHARDED, SHARDED), out_specs=(PartitionSpec(), PartitionSpec())
+                per_device,
+                mesh=mesh,
+                in_specs=(SHARDED, SHARDED),
+                out_specs=(PartitionSpec(), PartitionSpec()),
             )
             np.testing.assert_allclose(jax.jit(mapped)(*rows), naive(rows[0], 0.1, rows[1])[0], rtol=1e-5)
             gradient = jax.grad(lambda z, mask: penalty(z, mask, mapped))

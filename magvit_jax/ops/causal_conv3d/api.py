@@ -99,7 +99,9 @@ def causal_conv3d(
 
 def _pick(implementation: str | None, kernel_shape: tuple[int, ...], strides: tuple[int, int, int]):
     backend = jax.default_backend()
-    name = default_implementation(backend, kernel_shape, strides) if implementation is None else implementation
+    name = (
+        default_implementation(backend, kernel_shape, strides) if implementation is None else implementation
+    )
     if name not in IMPLEMENTATIONS:
         known = ", ".join(sorted(IMPLEMENTATIONS))
         raise UserError(f"causal_conv3d: implementation {name!r} is unknown; available on {backend}: {known}")

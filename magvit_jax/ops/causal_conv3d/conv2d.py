@@ -25,7 +25,9 @@ def _forward(x_NHWC: Array, kernel_HWIO: Array, strides: tuple[int, int]) -> Arr
     return lax.conv_general_dilated(x_NHWC, kernel_HWIO, strides, padding, dimension_numbers=_LAYOUT)
 
 
-def _input_gradient(g_NHWC: Array, kernel_HWIO: Array, strides: tuple[int, int], size: tuple[int, int]) -> Array:
+def _input_gradient(
+    g_NHWC: Array, kernel_HWIO: Array, strides: tuple[int, int], size: tuple[int, int]
+) -> Array:
     """Gradient of an input of height and width `size`: g, spread out by the strides, under the kernel turned round."""
     padding = []
     for length, taps, stride in zip(size, kernel_HWIO.shape[:2], strides, strict=True):
@@ -41,7 +43,9 @@ def _input_gradient(g_NHWC: Array, kernel_HWIO: Array, strides: tuple[int, int],
 def _kernel_gradient(x_NHWC: Array, g_NHWC: Array, strides: tuple[int, int], size: tuple[int, int]) -> Array:
     """Gradient of a kernel of height and width `size`: x's channels are the batch, g is the kernel, N is summed."""
     padding = []
-    for length, outputs, taps, stride in zip(x_NHWC.shape[1:3], g_NHWC.shape[1:3], size, strides, strict=True):
+    for length, outputs, taps, stride in zip(
+        x_NHWC.shape[1:3], g_NHWC.shape[1:3], size, strides, strict=True
+    ):
         before, _ = spatial_padding(taps)
         padding.append((before, taps + (outputs - 1) * stride - length - before))
     x_IHWN, g_HWNO = x_NHWC.transpose(3, 1, 2, 0), g_NHWC.transpose(1, 2, 0, 3)

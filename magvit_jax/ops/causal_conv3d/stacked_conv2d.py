@@ -23,7 +23,9 @@ def _met_by(tap: int, x_BTHWC: Array, taps: int, stride: int) -> Array:
 
 
 @in_float32
-def stacked_conv2d(x_BTHWC: Array, kernel_THWIO: Array, strides: tuple[int, int, int], zero_frames: int) -> Array:
+def stacked_conv2d(
+    x_BTHWC: Array, kernel_THWIO: Array, strides: tuple[int, int, int], zero_frames: int
+) -> Array:
     """Lays the frames that an output sees side by side in channels. Pays where a single frame has few channels."""
     taps, height, width, channels, features = kernel_THWIO.shape
     x_BTHWC = _pad_time(x_BTHWC, zero_frames)
@@ -33,12 +35,15 @@ def stacked_conv2d(x_BTHWC: Array, kernel_THWIO: Array, strides: tuple[int, int,
 
 
 @in_float32
-def stacked_outputs(x_BTHWC: Array, kernel_THWIO: Array, strides: tuple[int, int, int], zero_frames: int) -> Array:
+def stacked_outputs(
+    x_BTHWC: Array, kernel_THWIO: Array, strides: tuple[int, int, int], zero_frames: int
+) -> Array:
     """Computes what every frame gives to every tap, then adds up each output's. Pays where there are few outputs."""
     taps, height, width, channels, features = kernel_THWIO.shape
     kernel_HWIS = kernel_THWIO.transpose(1, 2, 3, 0, 4).reshape(height, width, channels, taps * features)
     y_BTHWS = _pad_time(conv2d_frames(x_BTHWC, kernel_HWIS, strides[1:]), zero_frames)
     parts = [
-        _met_by(tap, y_BTHWS, taps, strides[0])[..., tap * features : (tap + 1) * features] for tap in range(taps)
+        _met_by(tap, y_BTHWS, taps, strides[0])[..., tap * features : (tap + 1) * features]
+        for tap in range(taps)
     ]
     return functools.reduce(operator.add, parts)

@@ -43,12 +43,18 @@ def lfq_entropy(
     """
     name = "factorized" if implementation is None else implementation
     if name not in IMPLEMENTATIONS:
-        raise UserError(f"lfq_entropy: implementation {name!r} is not one of {', '.join(sorted(IMPLEMENTATIONS))}")
+        raise UserError(
+            f"lfq_entropy: implementation {name!r} is not one of {', '.join(sorted(IMPLEMENTATIONS))}"
+        )
     if z_NK.ndim != 2 or not jnp.issubdtype(z_NK.dtype, jnp.floating):
-        raise UserError(f"lfq_entropy: z has shape {z_NK.shape} and dtype {z_NK.dtype}, expected floats [rows, bits]")
+        raise UserError(
+            f"lfq_entropy: z has shape {z_NK.shape} and dtype {z_NK.dtype}, expected floats [rows, bits]"
+        )
     rows, bits = z_NK.shape
     if not 1 <= bits <= MAX_BITS[name]:
         raise UserError(f"lfq_entropy: z has {bits} bits, {name!r} takes 1 to {MAX_BITS[name]} of them")
     if mask is not None and mask.shape != (rows,):
-        raise UserError(f"lfq_entropy: mask has shape {mask.shape}, expected ({rows},) for z of shape {z_NK.shape}")
+        raise UserError(
+            f"lfq_entropy: mask has shape {mask.shape}, expected ({rows},) for z of shape {z_NK.shape}"
+        )
     return IMPLEMENTATIONS[name](z_NK.astype(jnp.float32), jnp.float32(temperature), mask, axis_name)

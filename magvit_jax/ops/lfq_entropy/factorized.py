@@ -44,7 +44,9 @@ def half_table(logit_NK: Array) -> Array:
     return jnp.exp(log_on_NV + log_off_NV)
 
 
-def factorized(z_NK: Array, temperature: Array, mask_N: Array | None, axis_name: str | None) -> tuple[Array, Array]:
+def factorized(
+    z_NK: Array, temperature: Array, mask_N: Array | None, axis_name: str | None
+) -> tuple[Array, Array]:
     rows, bits = z_NK.shape
     weight_N = row_weights(mask_N, rows, axis_name)
     logit_NK = 4.0 * z_NK / temperature

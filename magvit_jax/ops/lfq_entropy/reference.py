@@ -10,11 +10,15 @@ from magvit_jax.typing import Array
 MAX_BITS = 14
 
 
-def reference(z_NK: Array, temperature: Array, mask_N: Array | None, axis_name: str | None) -> tuple[Array, Array]:
+def reference(
+    z_NK: Array, temperature: Array, mask_N: Array | None, axis_name: str | None
+) -> tuple[Array, Array]:
     """Both entropies from q(c|z) = softmax over c of -||z - c||^2 / temperature."""
     rows, bits = z_NK.shape
     weight_N = row_weights(mask_N, rows, axis_name)
-    code_VK = 2.0 * ((jnp.arange(2**bits)[:, None] >> jnp.arange(bits)[None, :]) & 1).astype(jnp.float32) - 1.0
+    code_VK = (
+        2.0 * ((jnp.arange(2**bits)[:, None] >> jnp.arange(bits)[None, :]) & 1).astype(jnp.float32) - 1.0
+    )
     distance_NV = jnp.sum((z_NK[:, None, :] - code_VK[None, :, :]) ** 2, axis=-1)
     q_NV = jax.nn.softmax(-distance_NV / temperature, axis=-1)
 

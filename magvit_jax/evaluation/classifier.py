@@ -31,7 +31,8 @@ class ClipClassifier(nn.Module):
     @nn.compact
     def __call__(self, video_BTHWC: Array) -> Array:
         """Float pixels in [0, 1], [B, T, H, W, 3], to logits [B, classes]."""
-        x = 2.0 * nn.avg_pool(video_BTHWC, (1, 2, 2), (1, 2, 2)) - 1.0
+        half = (1, 2, 2)
+        x = nn.pool(video_BTHWC, 0.0, jax.lax.add, half, half, "VALID") / 2.0 - 1.0
         for i, width in enumerate(self.widths):
             shape = (3, 3, 3, x.shape[-1], width)
             kernel = self.param(

@@ -12,7 +12,7 @@ def test_a_generator_on_the_embedded_clips(tiny):
     assert 0 < values["reconstruction"]["codebook_use"] <= 1
     prediction = values["frame_prediction"]
     assert prediction["psnr_repeat_last"] > 0 and prediction["psnr_ceiling"] > 0
-    names = [row.name for row in rows]
+    names = [row.measure for row in rows]
     assert any("reconstruction PSNR, 5 clips" in name for name in names)
     assert any("PSNR of unseen frames" in name for name in names)
     assert not any("reconstruction SSIM" in name for name in names)

@@ -1,5 +1,7 @@
 """`generate`: clips of a task written to a folder."""
 
+import importlib
+
 import numpy as np
 import pytest
 from tiny_models import moving_square
@@ -8,7 +10,6 @@ import magvit_jax
 from magvit_jax import workflows
 from magvit_jax.errors import UserError
 from magvit_jax.media.video_io import read_video, write_mp4
-from magvit_jax.workflows import generate as module
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,10 @@ def test_one_file_gives_as_many_samples_as_asked_for(generator, mixed, tmp_path)
 
 def test_batches_are_parts_of_one_whole(generator, tmp_path, monkeypatch):
     whole = run(generator, "class_conditional", tmp_path / "whole", num=4, seed=2)
-    monkeypatch.setattr(module, "BATCH", 2)
-    np.testing.assert_array_equal(run(generator, "class_conditional", tmp_path / "parts", num=4, seed=2), whole)
+    monkeypatch.setattr(importlib.import_module("magvit_jax.workflows.generate"), "BATCH", 2)
+    parts = run(generator, "class_conditional", tmp_path / "parts", num=4, seed=2)
+    # The decoder rounds differently for another batch size, which can move a pixel by one step.
+    np.testing.assert_allclose(parts.astype(int), whole.astype(int), atol=1)
 
 
 @pytest.mark.parametrize(

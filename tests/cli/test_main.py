@@ -1,0 +1,212 @@
+"""The `magvit` command: each command once, and every mistake one line on standard error with status 2."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_models import moving_square, overrides
+
+import magvit_jax
+from magvit_jax.cli import flags
+from magvit_jax.cli.main import main
+from magvit_jax.errors import UserError
+from magvit_jax.media.video_io import read_video, write_mp4
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Two good videos. Read only."""
+    folder = tmp_path_factory.mktemp("videos")
+    for seed in range(2):
+        write_mp4(folder / f"square{seed}.mp4", moving_square(12, 16, 16, seed=seed))
+    return folder
+
+
+def test_the_version_by_module():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "magvit_jax", "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"magvit_jax {magvit_jax.__version__}\n", "")
+
+
+def test_help_needs_no_model(capsys):
+    for command in ("quickstart", "train", "reconstruct", "generate", "evaluate", "export"):
+        with pytest.raises(SystemExit) as stopped:
+            main([command, "--help"])
+        assert stopped.value.code == 0
+    assert "--guidance-scale" in capsys.readouterr().out
+
+
+def test_train_then_export(tmp_path, capsys):
+    workdir = tmp_path / "run"
+    arguments = ["train", "--config=quickstart/tokenizer:smoke", f"--workdir={workdir}"]
+    more = ["training.steps=1", "training.sample_every=1", "training.eval_every=1"]
+    assert main([*arguments, *overrides("tokenizer", *more)]) == 0
+    assert main(["export", f"--workdir={workdir}", f"--output={tmp_path / 'bundle'}"]) == 0
+    fingerprint = magvit_jax.load_tokenizer(workdir).fingerprint
+    assert f"tokenizer {fingerprint} of step 1" in capsys.readouterr().out
+    assert magvit_jax.load_tokenizer(tmp_path / "bundle").fingerprint == fingerprint
+    kinds = [json.loads(line)["kind"] for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert set(kinds) == {"train", "eval"}
+    assert {path.suffix for path in (workdir / "samples").iterdir()} == {".gif", ".png"}
+
+
+def test_reconstruct(tiny, videos, tmp_path, capsys):
+    model, output = tiny.generator.workdir, tmp_path / "out"  # a workdir, and a generator's tokenizer
+    assert main(["reconstruct", f"--model={model}", f"--input={videos}", f"--output={output}"]) == 0
+    assert len(read_video(output / "square1_mp4.mp4")) == 12
+    assert capsys.readouterr().out.count("PSNR") == 2
+
+
+def test_generate(tiny, videos, tmp_path, capsys):
+    common = ["generate", f"--model={tiny.generator.bundle}", f"--output={tmp_path}", "--num=1", "--steps=1"]
+    assert main([*common, "--task=class_conditional", "--label=grow", "--guidance-scale=0", "--seed=3"]) == 0
+    assert main([*common, "--task=frame_prediction", f"--input={videos}", "--temperature=0"]) == 0
+    assert (tmp_path / "class_conditional_0000_grow.gif").is_file()
+    assert (tmp_path / "frame_prediction_0000_beside.mp4").is_file()
+
+
+def test_evaluate(tiny, videos, tmp_path, capsys):
+    file = tmp_path / "sub" / "results.json"
+    arguments = [f"--model={tiny.tokenizer.bundle}", f"--input={videos}", "--metrics=psnr,codebook"]
+    assert main(["evaluate", *arguments, f"--json={file}"]) == 0
+    results = json.loads(file.read_text())
+    assert results["reconstruction"]["clips"] == 2
+    assert f"{results['reconstruction']['psnr']:.2f}" in capsys.readouterr().out
+
+
+def bad_inputs():
+    """(name, arguments, what the line says); {…} are folders made by `places`."""
+    train = ["train", "--workdir={new}"]
+    tokenizer = [*train, "--config=quickstart/tokenizer:smoke"]
+    folder = ["--config.data.source=video_folder", "--config.data.path={place}"]
+    generate = ["generate", "--model={generator}", "--output={new}"]
+    reconstruct = ["reconstruct", "--model={tokenizer}", "--output={new}"]
+    evaluate = ["evaluate", "--model={tokenizer}"]
+
+    def on(place, *words):
+        return [word.format_map(Keep(place="{" + place + "}")) for word in words]
+
+    return [
+        ("unknown config", [*train, "--config=quickstart/tokeniser"], "quickstart/tokeniser: no such file"),
+        ("unknown variant", [*train, "--config=quickstart/tokenizer:tiny"], "no variant 'tiny'"),
+        ("unknown key", [*tokenizer, "--config.model.bts=3"], "bts"),
+        ("unknown group", [*tokenizer, "--config.modl.bits=3"], "modl"),
+        ("value of another type", [*tokenizer, "--config.model.bits=many"], "many"),
+        ("no override", [*tokenizer, "--steps=3"], "--steps=3"),
+        ("empty folder", [*tokenizer, *on("empty", *folder)], "{empty} has no video file"),
+        ("no readable video", [*tokenizer, *on("broken", *folder)], "none of its 2 videos can be read"),
+        ("clips too short", [*tokenizer, *on("short", *folder)], "the longest has 4 frames, a clip needs 9"),
+        ("missing folder", [*tokenizer, *on("absent", *folder)], "{absent}' does not exist"),
+        ("missing tokenizer", [*train, "--config=quickstart/generator:smoke"], "config.tokenizer is empty"),
+        ("other config", ["train", "--workdir={run}", "--config=quickstart/tokenizer:smoke"], "another config: "),
+        ("no such model", ["reconstruct", "--model={absent}", "--input={videos}", "--output={new}"], "{absent}"),
+        ("no model there", ["evaluate", "--model={empty}"], "{empty}: neither a bundle"),
+        ("truncated model", ["evaluate", "--model={cut}"], "params.safetensors: not readable"),
+        ("half-written checkpoint", ["export", "--workdir={half}", "--output={new}"], "{half}: no checkpoint"),
+        ("empty input", [*reconstruct, "--input={empty}"], "{empty} has no video or image file"),
+        ("zero bytes", [*reconstruct, "--input={broken}/zero.mp4"], "{broken}/zero.mp4: "),
+        ("missing input", [*reconstruct, "--input={absent}"], "{absent}"),
+        ("size that does not fit", [*reconstruct, "--input={videos}", "--width=15"], "width a multiple of 4"),
+        ("unknown task", [*generate, "--task=outpainting"], "task 'outpainting' is unknown"),
+        ("unknown label", [*generate, "--task=class_conditional", "--label=jump"], "label 'jump' is unknown"),
+        ("no condition", [*generate, "--task=frame_prediction"], "--input"),
+        ("short condition", [*generate, "--task=frame_prediction", "--input={short}/a.mp4"], "has 4 frames"),
+        ("no steps", [*generate, "--task=class_conditional", "--steps=0"], "0 steps"),
+        ("no generator", ["generate", "--model={tokenizer}", "--task=x", "--output={new}"], "holds a tokenizer"),
+        ("unknown metric", [*evaluate, "--metrics=psnr,lpips"], "metric 'lpips' is unknown"),
+        ("metric of a generator", [*evaluate, "--metrics=frame_prediction"], "needs a generator"),
+        ("unreadable folder", [*evaluate, "--input={broken}"], "none of its 2 videos can be read"),
+        ("export over something", ["export", "--workdir={run}", "--output={videos}"], "{videos}: exists and is no"),
+        ("export of nothing", ["export", "--workdir={empty}", "--output={new}"], "{empty}: no config.json"),
+        ("unknown argument", ["export", "--workdir={run}", "--output={new}", "--force"], "--force"),
+        ("quickstart without videos", ["quickstart", "--videos={empty}", "--workdir={new}"], "{empty} has no video"),
+    ]
+
+
+class Keep(dict):
+    """Leaves names that it does not know as they are."""
+
+    def __missing__(self, name):
+        return "{" + name + "}"
+
+
+@pytest.fixture(scope="module")
+def places(tiny, videos, tmp_path_factory):
+    root = tmp_path_factory.mktemp("places")
+    places = {name: root / name for name in ("empty", "broken", "short", "absent", "cut", "half", "new")}
+    for name in ("empty", "broken", "short"):
+        places[name].mkdir()
+    (places["broken"] / "zero.mp4").write_bytes(b"")
+    (places["broken"] / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
+    write_mp4(places["short"] / "a.mp4", moving_square(4))
+    shutil.copytree(tiny.tokenizer.bundle, places["cut"])
+    params = places["cut"] / "params.safetensors"
+    params.write_bytes(params.read_bytes()[:-10])
+    shutil.copytree(tiny.tokenizer.workdir, places["half"])
+    for step in (2, 4):
+        (places["half"] / "checkpoints" / str(step) / "_CHECKPOINT_METADATA").unlink()
+    return places | dict(
+        videos=videos,
+        run=tiny.tokenizer.workdir,
+        tokenizer=tiny.tokenizer.bundle,
+        generator=tiny.generator.bundle,
+    )
+
+
+@pytest.mark.parametrize(("arguments", "message"), [pytest.param(*case[1:], id=case[0]) for case in bad_inputs()])
+def test_a_mistake_is_one_line_and_status_2(arguments, message, places, capsys):
+    before = everything(places)
+    status = main([argument.format_map(places) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert status == 2
+    assert err.startswith("magvit: error: ") and err.count("\n") == 1 and err.endswith("\n"), err
+    assert message.format_map(places) in err
+    assert "Traceback" not in out + err
+    assert everything(places) == before
+    assert not (places["new"] / "checkpoints").exists() and not list(places["new"].glob("*.mp4"))
+
+
+def everything(places):
+    """Every file but those of a run that got as far as its own new workdir."""
+    return {
+        path: path.stat().st_mtime_ns
+        for name in places
+        if name != "new"
+        for path in places[name].rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_a_word_that_is_no_command_is_said_by_argparse(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["reconstrct"])
+    assert stopped.value.code == 2
+    assert "reconstrct" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_quietly(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(magvit_jax.workflows, "evaluate", interrupted)
+    assert main(["evaluate", "--model=x"]) == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
+
+
+def test_configs_by_name_path_and_override(tmp_path):
+    shipped = flags.load_config("quickstart/tokenizer")
+    assert shipped == flags.load_config("quickstart/tokenizer.py:small")
+    assert flags.load_config("quickstart/tokenizer:smoke").training.steps < shipped.training.steps
+    assert flags.load_config("quickstart/tokenizer").is_locked
+    mine = tmp_path / "mine.py"
+    body = "def get_config():\n    return ConfigDict(dict(a=1, b=(2,)))\n"
+    mine.write_text(f"from ml_collections import ConfigDict\n\n{body}")
+    config = flags.load_config(str(mine), ["--config.a=5", "--config.b=(3, 4)"])
+    assert config.to_dict() == {"a": 5, "b": (3, 4)}
+    mine.write_text("x = 1\n")
+    with pytest.raises(UserError, match="defines no get_config"):
+        flags.load_config(str(mine))

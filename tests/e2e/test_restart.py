@@ -50,12 +50,11 @@ def test_an_interrupted_quickstart_goes_on_where_it_was(tiny, tiny_scale, tmp_pa
 
 
 def test_the_workdir_of_another_quickstart_is_refused(tiny, tiny_scale, tmp_path, monkeypatch):
-    changed = lambda stage, *_: tiny_models.tiny_config(stage, "model.bits=4")  # noqa: E731
-    bits, config = tmp_path / "tokenizer", tmp_path / "tokenizer" / "config.json"
-    bits.mkdir()
-    config.write_text((tiny.tokenizer.workdir / "config.json").read_text())
-    monkeypatch.setattr(run, "stage_config", changed)
-    with pytest.raises(UserError, match="model.bits was 6, is 4"):
+    (tmp_path / "tokenizer").mkdir()
+    record = (tiny.tokenizer.workdir / "config.json").read_text()
+    (tmp_path / "tokenizer" / "config.json").write_text(record)
+    monkeypatch.setattr(run, "stage_config", lambda stage, *_: tiny_models.tiny_config(stage, "seed=9"))
+    with pytest.raises(UserError, match="another config: seed was 0, is 9"):
         run.quickstart(tmp_path, scale_name="smoke", say=lambda _: None)
     assert not (tmp_path / "bundles").exists()
 

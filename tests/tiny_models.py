@@ -40,7 +40,7 @@ TOKENIZER = (
     "model.channel_multipliers=(1,1)",
     "model.strides=((4,1,1),)",
     "model.mid_blocks=0",
-    "model.bits=6",
+    "model.quantizer.bits=6",
     "model.norm_groups=4",
 )
 GENERATOR = (

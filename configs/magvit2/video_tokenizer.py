@@ -55,12 +55,13 @@ def get_config() -> ConfigDict:
                 cache_mb=0,
             ),
             model=dict(
+                architecture="magvit2",
                 base_channels=128,
                 channel_multipliers=(1, 2, 2, 4),
                 strides=((1, 2, 2), (2, 2, 2), (2, 2, 2)),
                 blocks=4,
                 mid_blocks=4,
-                bits=18,
+                quantizer=dict(name="lfq", bits=18, entropy_groups=1),
                 patch=1,
                 adaptive_norm="pooled",
                 norm_groups=32,
@@ -71,6 +72,7 @@ def get_config() -> ConfigDict:
             loss=dict(
                 reconstruction=5.0,
                 commitment=0.25,
+                codebook=0.0,
                 entropy=0.1,
                 entropy_annealing_factor=3.0,
                 entropy_annealing_steps=2000,

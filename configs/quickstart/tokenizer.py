@@ -38,12 +38,13 @@ def get_config(variant: str = "small") -> ConfigDict:
                 cache_mb=1024,
             ),
             model=dict(
+                architecture="magvit2",
                 base_channels=32,
                 channel_multipliers=(1, 2, 2),
                 strides=((2, 1, 1), (2, 1, 1)),
                 blocks=1,
                 mid_blocks=1,
-                bits=10,
+                quantizer=dict(name="lfq", bits=10, entropy_groups=1),
                 patch=4,
                 adaptive_norm="pooled",
                 norm_groups=8,
@@ -54,6 +55,7 @@ def get_config(variant: str = "small") -> ConfigDict:
             loss=dict(
                 reconstruction=20.0,
                 commitment=0.05,
+                codebook=0.0,
                 entropy=0.005,
                 entropy_annealing_factor=3.0,
                 entropy_annealing_steps=min(200, steps // 2),

@@ -67,7 +67,7 @@ class Measured:
             return np.asarray(ids), np.asarray(self.tokenizer.decode(ids))
 
         return evaluate_reconstruction(
-            reconstruct, 2**self.tokenizer.model.bits, self.batches("test", self.scale.test_clips)
+            reconstruct, self.tokenizer.model.codebook_size, self.batches("test", self.scale.test_clips)
         )
 
     def predict(self, video: np.ndarray) -> np.ndarray:

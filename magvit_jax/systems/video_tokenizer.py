@@ -6,6 +6,7 @@ causal LFQ tokenizer; the configs are in `configs/magvit2/` and `configs/quickst
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +19,16 @@ from magvit_jax.errors import UserError
 from magvit_jax.systems.pixels import to_float, to_uint8
 from magvit_jax.tokenizer import losses
 from magvit_jax.tokenizer.magvit2 import MagvitV2
+from magvit_jax.tokenizer.model import TokenizerModel
+from magvit_jax.tokenizer.quantizer import QUANTIZERS, Quantizer, QuantizerLosses
 from magvit_jax.tokenizer.tokenizer import ClipFormat, unboxed_abstract_params
 from magvit_jax.training.optimizers import make_optimizer
 from magvit_jax.training.sharded import to_host
 from magvit_jax.training.state import TrainState
 from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
 
+#: Tokenizers by the name that a config's `model.architecture` gives.
+ARCHITECTURES: Mapping[str, type[TokenizerModel]] = {"magvit2": MagvitV2}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -33,6 +38,7 @@ class LossWeights:
 
     reconstruction: float
     commitment: float
+    codebook: float
     entropy: float
     entropy_annealing_factor: float
     entropy_annealing_steps: int
@@ -43,14 +49,14 @@ KIND = "tokenizer"
 
 
 class VideoTokenizer:
-    """A `System`: trains a `MagvitV2` on {"video": uint8 [B,T,H,W,3]}."""
+    """A `System`: trains a tokenizer on {"video": uint8 [B,T,H,W,3]}."""
 
     kind = KIND
     data_keys = ("video",)
 
     def __init__(
         self,
-        model: MagvitV2,
+        model: TokenizerModel,
         weights: LossWeights,
         optimizer: optax.GradientTransformation,
         ema_decay: float,
@@ -81,21 +87,23 @@ class VideoTokenizer:
         video = to_float(microbatch["video"])
 
         def loss(params: PyTree) -> tuple[Array, dict[str, Array]]:
-            output, z_BthwK = self.model.apply({"params": params}, video)
-            return self.loss(video, output, z_BthwK, state.updates)
+            output, terms = self.model.apply(
+                {"params": params}, video, self.weights.entropy_temperature, method="forward"
+            )
+            return self.loss(video, output, terms, state.updates)
 
         return jax.grad(loss, has_aux=True)(state.params)
 
     def loss(
-        self, video: Array, output: Array, z_BthwK: Array, updates: Array
+        self, video: Array, output: Array, terms: QuantizerLosses, updates: Array
     ) -> tuple[Array, dict[str, Array]]:
         """The total and its parts."""
         w = self.weights
-        sample_entropy, mean_entropy = losses.entropy(z_BthwK, w.entropy_temperature)
         parts = dict(
             reconstruction_loss=losses.reconstruction(video, output),
-            commitment_loss=losses.commitment(z_BthwK),
-            entropy_loss=sample_entropy - mean_entropy,
+            commitment_loss=terms.commitment,
+            codebook_loss=terms.codebook,
+            entropy_loss=terms.sample_entropy - terms.mean_entropy,
         )
         entropy_weight = losses.annealed_weight(
             updates, w.entropy, w.entropy_annealing_factor, w.entropy_annealing_steps
@@ -103,11 +111,16 @@ class VideoTokenizer:
         total = (
             w.reconstruction * parts["reconstruction_loss"]
             + w.commitment * parts["commitment_loss"]
+            + w.codebook * parts["codebook_loss"]
             + entropy_weight * parts["entropy_loss"]
         )
         psnr = -10.0 * jnp.log10(parts["reconstruction_loss"])
         return total, dict(
-            parts, loss=total, psnr=psnr, sample_entropy=sample_entropy, mean_entropy=mean_entropy
+            parts,
+            loss=total,
+            psnr=psnr,
+            sample_entropy=terms.sample_entropy,
+            mean_entropy=terms.mean_entropy,
         )
 
     def apply(
@@ -125,7 +138,7 @@ class VideoTokenizer:
     def evaluate_reconstruction(self, state: TrainState, batches: Iterable[Batch]) -> Mapping[str, float]:
         """PSNR and SSIM of clips decoded from their ids, and how much of the codebook they use."""
         psnr, ssim = [], []
-        counts = metrics.CodebookCounts.empty(2**self.model.bits)
+        counts = metrics.CodebookCounts.empty(self.model.codebook_size)
         for batch in batches:
             ids, output = self._reconstruct(state.eval_params, batch["video"])
             video, output, ids = to_host((batch["video"], output, ids))
@@ -146,12 +159,25 @@ class VideoTokenizer:
         return {"original": video, "reconstruction": to_uint8(output)}
 
 
-def build_model(config: ConfigDict) -> MagvitV2:
+def build_model(config: ConfigDict) -> TokenizerModel:
     """The tokenizer of a `config.model`."""
     if config.dtype not in DTYPES:
         raise UserError(f"model.dtype: {config.dtype!r}; expected one of {', '.join(DTYPES)}")
-    fields = {name: config[name] for name in config if name != "dtype"}
-    return MagvitV2(**fields, dtype=DTYPES[config.dtype])
+    architecture = _named(ARCHITECTURES, config.get("architecture"), "model.architecture")
+    fields = {name: config[name] for name in config if name not in ("architecture", "dtype", "quantizer")}
+    return architecture(**fields, quantizer=build_quantizer(config.quantizer), dtype=DTYPES[config.dtype])
+
+
+def build_quantizer(config: ConfigDict) -> Quantizer:
+    """The quantizer of a `config.model.quantizer`."""
+    quantizer = _named(QUANTIZERS, config.get("name"), "model.quantizer.name")
+    return quantizer(**{field: config[field] for field in config if field != "name"})
+
+
+def _named(table: Mapping[str, Any], name: str | None, key: str) -> Any:
+    if name not in table:
+        raise UserError(f"{key}: {name!r}; expected one of {', '.join(table)}")
+    return table[name]
 
 
 def build(config: ConfigDict) -> VideoTokenizer:

@@ -12,14 +12,15 @@ from magvit_jax.nn.conv import CausalConv3D
 from magvit_jax.nn.norm import AdaptiveGroupNorm, GroupNorm, Statistics
 from magvit_jax.nn.resample import Downsample, Upsample, depth_to_space, space_to_depth
 from magvit_jax.nn.resblock import ResBlock
-from magvit_jax.tokenizer import lfq
+from magvit_jax.tokenizer.model import TokenizerModel
+from magvit_jax.tokenizer.quantizer import Quantizer
 from magvit_jax.typing import Array, Dtype
 
 
-class MagvitV2(nn.Module):
+class MagvitV2(TokenizerModel):
     """Causal video autoencoder; an image is a one-frame video.
 
-    Pixels are float in [0, 1]. A clip of 1 + s t frames becomes 1 + t latent frames, and latent frame i depends on
+    A clip of 1 + s t frames becomes 1 + t latent frames, and latent frame i depends on
     the frames 0 .. s i only, exactly: padding, strides and the statistics of normalisation are all causal.
 
     Attributes:
@@ -28,7 +29,7 @@ class MagvitV2(nn.Module):
       strides: (time, height, width) of the resampling after every level but the last. The published model halves
         space three times and time late: ((1, 2, 2), (2, 2, 2), (2, 2, 2)).
       blocks: residual blocks a level; mid_blocks: residual blocks at the lowest resolution.
-      bits: channels of a code, so the codebook has 2^bits entries.
+      quantizer: of the latents; the published one is lookup-free.
       patch: side of the square of pixels that the first layer sees as one position; 1 is the published model.
       adaptive_norm: how the quantized latents steer the decoder ("pooled", "spatial"), or "none".
       norm_groups, statistics: of group normalisation; "clip" statistics give up causality.
@@ -41,7 +42,7 @@ class MagvitV2(nn.Module):
     strides: Sequence[Sequence[int]]
     blocks: int
     mid_blocks: int
-    bits: int
+    quantizer: Quantizer
     patch: int = 1
     adaptive_norm: Literal["pooled", "spatial", "none"] = "pooled"
     norm_groups: int = 32
@@ -79,7 +80,7 @@ class MagvitV2(nn.Module):
             remat=self.remat,
             dtype=self.dtype,
         )
-        self.encoder = Encoder(features=self.bits, **shared)
+        self.encoder = Encoder(features=self.quantizer.width, **shared)
         self.decoder = Decoder(adaptive_norm=self.adaptive_norm, **shared)
 
     @property
@@ -88,37 +89,13 @@ class MagvitV2(nn.Module):
         time, height, width = (math.prod(stride[axis] for stride in self.strides) for axis in range(3))
         return time, height * self.patch, width * self.patch
 
-    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """Shape (t, h, w) of the ids of a clip, or an error that says which sizes fit."""
-        st, sh, sw = self.compression
-        if (frames - 1) % st or height % sh or width % sw or min(frames, height, width) < 1:
-            raise UserError(
-                f"cannot tokenize {frames} frames of {height}x{width}: frames must be 1 + a multiple of {st}, "
-                f"height a multiple of {sh}, width a multiple of {sw}"
-            )
-        return 1 + (frames - 1) // st, height // sh, width // sw
+    @property
+    def leading_frame(self) -> bool:
+        return True
 
-    def encode(self, video_BTHWC: Array) -> Array:
-        """Float pixels in [0, 1], [B,T,H,W,3], to latents before the sign, float32 [B,t,h,w,bits]."""
-        self.latent_shape(*video_BTHWC.shape[1:4])
-        return self.encoder(2.0 * video_BTHWC - 1.0)
-
-    def decode(self, codes_BthwK: Array) -> Array:
-        """Codes in {-1, 1}, [B,t,h,w,bits], to float32 pixels around [0, 1], not clipped, [B,T,H,W,3]."""
-        return 0.5 * (self.decoder(codes_BthwK) + 1.0)
-
-    def encode_to_ids(self, video_BTHWC: Array) -> Array:
-        """Float pixels in [0, 1] to int32 ids in [0, 2^bits), [B,t,h,w]."""
-        return lfq.codes_to_ids(lfq.quantize(self.encode(video_BTHWC)))
-
-    def decode_from_ids(self, ids_Bthw: Array) -> Array:
-        """Int32 ids in [0, 2^bits) to float32 pixels, not clipped, [B,T,H,W,3]."""
-        return self.decode(lfq.ids_to_codes(ids_Bthw, self.bits))
-
-    def __call__(self, video_BTHWC: Array) -> tuple[Array, Array]:
-        """Reconstruction [B,T,H,W,3] through the straight-through estimator, and the latents z [B,t,h,w,bits]."""
-        z_BthwK = self.encode(video_BTHWC)
-        return self.decode(lfq.straight_through(z_BthwK)), z_BthwK
+    @property
+    def causal(self) -> bool:
+        return self.statistics == "frame"
 
 
 class _Stage(nn.Module):

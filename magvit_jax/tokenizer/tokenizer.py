@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from magvit_jax.errors import UserError
 from magvit_jax.partitioning import batch_sharding, batch_shards, replicated, state_shardings, unbox
-from magvit_jax.tokenizer.magvit2 import MagvitV2
+from magvit_jax.tokenizer.model import TokenizerModel
 from magvit_jax.typing import Array, PyTree
 
 
@@ -41,7 +41,7 @@ class Tokenizer:
 
     def __init__(
         self,
-        model: MagvitV2,
+        model: TokenizerModel,
         params: PyTree,
         clip: ClipFormat,
         class_names: tuple[str, ...] = (),
@@ -86,13 +86,13 @@ class Tokenizer:
         return self._encode(self.params, self._place(as_video(video)))
 
     def decode(self, ids: Any) -> Array:
-        """int32 ids in [0, 2^bits), [B, t, h, w], to float32 pixels in [0, 1], [B, T, H, W, 3]."""
+        """int32 ids in [0, codebook_size), [B, t, h, w], to float32 pixels in [0, 1], [B, T, H, W, 3]."""
         ids = jnp.asarray(ids)
         if ids.ndim != 4 or not jnp.issubdtype(ids.dtype, jnp.integer):
             raise UserError(f"ids: {ids.dtype} {list(ids.shape)}; expected integers [B, t, h, w]")
-        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 2**self.model.bits:
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < self.model.codebook_size:
             raise UserError(
-                f"ids: {int(ids.min())} to {int(ids.max())}; expected 0 to {2**self.model.bits - 1}"
+                f"ids: {int(ids.min())} to {int(ids.max())}; expected 0 to {self.model.codebook_size - 1}"
             )
         return self._decode(self.params, self._place(ids.astype(jnp.int32)))
 
@@ -101,13 +101,13 @@ class Tokenizer:
         return self._decode(self.params, self.encode(video))
 
 
-def abstract_params(model: MagvitV2, clip: ClipFormat) -> PyTree:
+def abstract_params(model: TokenizerModel, clip: ClipFormat) -> PyTree:
     """Shapes, dtypes and logical axes of a model's parameters, boxed; nothing is computed."""
     video = jax.ShapeDtypeStruct((1, *clip.shape, 3), jnp.float32)
     return jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)), video)["params"]
 
 
-def unboxed_abstract_params(model: MagvitV2, clip: ClipFormat) -> PyTree:
+def unboxed_abstract_params(model: TokenizerModel, clip: ClipFormat) -> PyTree:
     """`abstract_params` as plain shapes."""
     return unbox(abstract_params(model, clip))
 

@@ -82,7 +82,7 @@ def _measure_reconstruction(
         ids = tokenizer.encode(video)
         return np.asarray(ids), np.asarray(tokenizer.decode(ids))
 
-    result = evaluate_reconstruction(reconstruct, 2**tokenizer.model.bits, clips)
+    result = evaluate_reconstruction(reconstruct, tokenizer.model.codebook_size, clips)
     values["reconstruction"] = dataclasses.asdict(result)
     over = f"{result.clips} clips"
     if "psnr" in metrics:
@@ -101,7 +101,7 @@ def _measure_reconstruction(
         rows.append(Result("share of the codebook in use", result.codebook_use, digits=3))
         rows.append(
             Result(
-                "codebook perplexity", result.codebook_perplexity, ceiling=2.0**tokenizer.model.bits, digits=0
+                "codebook perplexity", result.codebook_perplexity, ceiling=float(tokenizer.model.codebook_size), digits=0
             )
         )
 

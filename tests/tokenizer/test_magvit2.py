@@ -11,6 +11,7 @@ from tiny_models import random_params
 from magvit_jax.errors import UserError
 from magvit_jax.tokenizer import lfq
 from magvit_jax.tokenizer.magvit2 import MagvitV2
+from magvit_jax.tokenizer.quantizer import LookupFreeQuantizer
 
 CLIP = (1, 9, 8, 8, 3)
 STRIDE = 4  # in time
@@ -20,7 +21,7 @@ FIELDS = dict(
     strides=((2, 2, 2), (2, 1, 1)),
     blocks=1,
     mid_blocks=0,
-    bits=5,
+    quantizer=LookupFreeQuantizer(5),
     norm_groups=4,
 )
 

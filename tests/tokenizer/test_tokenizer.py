@@ -9,6 +9,7 @@ from tiny_models import random_params
 from magvit_jax.errors import UserError
 from magvit_jax.partitioning import make_mesh
 from magvit_jax.tokenizer.magvit2 import MagvitV2
+from magvit_jax.tokenizer.quantizer import LookupFreeQuantizer
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer
 
 MODEL = MagvitV2(
@@ -17,7 +18,7 @@ MODEL = MagvitV2(
     strides=((2, 2, 2),),
     blocks=1,
     mid_blocks=0,
-    bits=6,
+    quantizer=LookupFreeQuantizer(6),
     norm_groups=4,
 )
 CLIP = ClipFormat(5, 16, 16)

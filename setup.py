@@ -28,12 +28,14 @@ setup(
     # The configs stand at the top of the repository and travel in the wheel as magvit_jax/configs.
     packages=find_packages(include=["magvit_jax", "magvit_jax.*"]) + CONFIGS,
     package_dir={"magvit_jax.configs": "configs"},
+    package_data={"magvit_jax.evaluation": ["assets/*/*"]},  # the network of fd_small
     install_requires=[
         "jax>=0.10.2",
         "flax>=0.12.8",
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12.8",
         "grain>=0.2.18",
+        "array_record>=0.8.6",
         "ml-collections>=1.1.0",
         "clu>=0.0.12",
         "numpy>=2.4",
@@ -46,10 +48,13 @@ setup(
         "absl-py>=2.5",
     ],
     extras_require={
-        "test": ["pytest>=9.2", "ruff>=0.17", "scikit-image>=0.26"],
+        "test": ["pytest>=9.2", "ruff>=0.17", "scikit-image>=0.26", "tensorflow-datasets>=4.9.10"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "cuda": ["jax[cuda13]>=0.10.2"],
         "tensorboard": ["tensorflow-cpu>=2.21", "tensorboard"],
+        # An extra: it brings a package without a wheel (promise) and 170 MB of pyarrow, for one source of data.
+        "tfds": ["tensorflow-datasets>=4.9.10"],
+        "torch": ["torch>=2.10"],  # reads checkpoints of others
         "oracles": ["vector-quantize-pytorch"],
     },
     entry_points={"console_scripts": ["magvit = magvit_jax.cli.main:main"]},

@@ -60,6 +60,7 @@ def get_config(variant: str = "l") -> ConfigDict:
                 held_out=0.05,
                 workers=8,
                 cache_mb=0,
+                tfds=dict(data_dir="", train_split="train", test_split="test", feature=""),
             ),
             model=dict(
                 factors=2,

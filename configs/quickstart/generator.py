@@ -37,6 +37,7 @@ def get_config(variant: str = "small") -> ConfigDict:
                 held_out=0.15,
                 workers=0,
                 cache_mb=1024,
+                tfds=dict(data_dir="", train_split="train", test_split="test", feature=""),
             ),
             model=dict(
                 factors=2,

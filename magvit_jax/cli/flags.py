@@ -2,6 +2,8 @@
 
 import argparse
 import importlib.util
+import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from ml_collections import ConfigDict, config_flags
 import magvit_jax
 from magvit_jax.errors import UserError
 from magvit_jax.quickstart.scales import SCALES
+
+_PACKAGE = "_magvit_configs"  # of the config file that is being read, and of those beside it
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -41,9 +45,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _quickstart(commands.add_parser("quickstart", help="from video files to generated video, with a report"))
     _train(commands.add_parser("train", help="train what a config describes"))
+    _shards(commands.add_parser("shards", help="cut videos into clips, in shards"))
+    _tokenize(commands.add_parser("tokenize", help="encode videos to token ids, in shards"))
     _reconstruct(commands.add_parser("reconstruct", help="encode and decode videos or images"))
     _generate(commands.add_parser("generate", help="generate clips with a trained transformer"))
     _evaluate(commands.add_parser("evaluate", help="measure a model on a folder of videos"))
+    _convert(commands.add_parser("convert", help="write somebody else's checkpoint as a bundle"))
     _export(commands.add_parser("export", help="write a training workdir as a bundle"))
     return top
 
@@ -67,17 +74,70 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--workdir", type=Path, required=True, help="folder of the run; an interrupted run goes on"
     )
+    _processes(command)
+
+
+def _processes(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--coordinator", metavar="HOST:PORT", help="address of process 0 of several, or 'auto' on a cluster"
     )
-    command.add_argument("--processes", type=int, help="how many processes train together")
+    command.add_argument("--processes", type=int, help="how many processes share the work")
     command.add_argument("--process", type=int, help="which of them this is, from 0")
+
+
+def _shards(command: argparse.ArgumentParser) -> None:
+    _inputs(command)
+    for name in ("frames", "height", "width"):
+        command.add_argument(f"--{name}", type=int, required=True, help=f"{name} of a clip")
+    command.add_argument("--stride", type=int, default=1, help="take every stride-th frame (default: 1)")
+    _sharding(command)
+
+
+def _tokenize(command: argparse.ArgumentParser) -> None:
+    _model(command)
+    _inputs(command)
+    for name in ("frames", "height", "width", "stride"):
+        command.add_argument(f"--{name}", type=int, help=f"{name} of a clip; as in training by default")
+    command.add_argument("--batch", type=int, default=16, help="clips encoded at once (default: 16)")
+    _sharding(command)
+
+
+def _inputs(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--input",
+        help="a video, an image, a folder of them or of clip shards, a TFDS dataset; or the embedded clips",
+    )
+    sources = ["files", "embedded", "clip_shards", "tfds"]
+    command.add_argument("--source", choices=sources, help="what --input is; tfds has to be named")
+    command.add_argument("--split", help="all, train or test; of TFDS a split as it is named there")
+    command.add_argument(
+        "--held-out", type=float, default=0.1, help="share held out without a folder test/ (default: 0.1)"
+    )
+    command.add_argument("--data-dir", default="", help="of TFDS datasets; where TFDS looks by default")
+    command.add_argument("--feature", default="", help="the video or image of a TFDS dataset with several")
+    command.add_argument("--num", type=int, help="inputs at most, the first ones; all by default")
+    _output(command)
+
+
+def _sharding(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--every", type=int, help="frames from a clip's start to the next one's; side by side by default"
+    )
+    command.add_argument("--clips", type=int, help="clips of an input at most, the first; all by default")
+    command.add_argument("--shards", type=int, help="files to write (default: 64, or one an input if fewer)")
+    command.add_argument("--threads", type=int, help="inputs read at once (default: one a core, 16 at most)")
+    _processes(command)
 
 
 def _reconstruct(command: argparse.ArgumentParser) -> None:
     _model(command)
     command.add_argument("--input", type=Path, required=True, help="a video, an image, or a folder of them")
     _output(command)
+    command.add_argument(
+        "--whole",
+        action="store_true",
+        help="every frame at the file's own size; by default the size and the frame stride are those of training",
+    )
     command.add_argument("--height", type=int, help="size to work at; that of the training clips by default")
     command.add_argument("--width", type=int)
 
@@ -105,9 +165,24 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", type=Path, help="file for the results")
 
 
-def _export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+def _convert(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--source", choices=["open-magvit2"], required=True, help="whose checkpoint it is")
+    command.add_argument("--checkpoint", type=Path, required=True, help=".ckpt, .pt, .pth or .safetensors")
     _output(command)
+    command.add_argument(
+        "--weights", choices=["ema", "raw"], help="the moving average where there is one (ema), or the last step's (raw)"
+    )
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--workdir", type=Path, required=True, help="folder of a training run or of a bundle")
+    command.add_argument("--output", type=Path, required=True, help="folder, or file ending in .safetensors")
+    command.add_argument(
+        "--format",
+        choices=["bundle", "torch-safetensors"],
+        default="bundle",
+        help="torch-safetensors: a tokenizer's weights under Open-MAGVIT2's keys (default: bundle)",
+    )
 
 
 def _model(command: argparse.ArgumentParser) -> None:
@@ -144,10 +219,22 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def _get_config(path: Path, variant: str, name: str) -> ConfigDict:
-    """What the file's `get_config` returns; the file is run anew each time."""
-    spec = importlib.util.spec_from_file_location("magvit_config", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """What the file's `get_config` returns; the file and what it imports are run anew each time.
+
+    Configs share code by relative imports, `from . import _base` or `from ..magvit2 import video_tokenizer`: the
+    folder above the file's own stands in for a package, wherever the files are installed.
+    """
+    folder = path.resolve().parent
+    root = types.ModuleType(_PACKAGE)
+    root.__path__ = [str(folder.parent)]
+    sys.modules[_PACKAGE] = root
+    try:
+        spec = importlib.util.spec_from_file_location(f"{_PACKAGE}.{folder.name}.{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        for imported in [key for key in sys.modules if key.partition(".")[0] == _PACKAGE]:
+            del sys.modules[imported]
     if not hasattr(module, "get_config"):
         raise UserError(f"config {name}: {path} defines no get_config; expected a config file")
     try:
@@ -172,6 +259,6 @@ def _find(name: str) -> Path:
     names = sorted(
         str(path.relative_to(shipped).with_suffix(""))
         for path in shipped.rglob("*.py")
-        if path.stem != "__init__"
+        if not path.stem.startswith("_")
     )
     raise UserError(f"config {name}: no such file or shipped config; shipped are {', '.join(names)}")

@@ -1,4 +1,15 @@
-"""Clips of video from files or from the embedded set, in reproducible batches."""
+"""Clips of video in reproducible batches, from one of `SOURCES`; and all clips of all inputs, for shards.
+
+    embedded       moving digits, which need no download
+    video_folder   video files
+    image_folder   image files, as videos of one frame
+    tfds           a TFDS dataset by name, without TensorFlow
+    clip_shards    clips that `magvit shards` wrote: decoded and resized once
+    token_shards   token ids that `magvit tokenize` wrote: no pixels at all
+
+`recordings` reads the same inputs whole and in order; `shards` reads and `shard_writer` writes ArrayRecord
+shards of clips and of token ids.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,18 +17,26 @@ from typing import Any
 from magvit_jax.data.clips import frame_rate, load_clip
 from magvit_jax.data.embedded import SPLITS, MovingDigits
 from magvit_jax.data.files import list_images, list_videos
+from magvit_jax.data.frames import FrameStream
 from magvit_jax.data.image_folder import ImageFolder
 from magvit_jax.data.pipeline import BatchIterator, batches, eval_batches
+from magvit_jax.data.shard_source import ClipShards, TokenShards
 from magvit_jax.data.sources import ClipSpec, Source, describe
+from magvit_jax.data.tfds import Tfds, TfdsExamples
 from magvit_jax.data.video_folder import VideoFolder
 from magvit_jax.errors import UserError
 
 __all__ = [
     "BatchIterator",
+    "ClipShards",
     "ClipSpec",
+    "FrameStream",
     "ImageFolder",
     "MovingDigits",
     "Source",
+    "Tfds",
+    "TfdsExamples",
+    "TokenShards",
     "VideoFolder",
     "batches",
     "build_source",
@@ -44,10 +63,33 @@ def _image_folder(config: Any, split: str) -> Source:
     return ImageFolder(config.path, split, spec, held_out=config.held_out, cache_mb=config.cache_mb)
 
 
+def _tfds(config: Any, split: str) -> Source:
+    """Splits are named as the dataset names them: by `config.tfds.train_split` and `test_split`."""
+    group = config.get("tfds")
+    if group is None:
+        raise UserError(
+            "data.source is 'tfds', but data.tfds is absent: expected data_dir, train_split, test_split, feature"
+        )
+    name = {"train": group.train_split, "test": group.test_split}[split]
+    examples = TfdsExamples(config.path, name, group.data_dir, group.feature)
+    return Tfds(examples, ClipSpec.from_config(config))
+
+
+def _clip_shards(config: Any, split: str) -> Source:
+    return ClipShards(config.path, split, ClipSpec.from_config(config), held_out=config.held_out)
+
+
+def _token_shards(config: Any, split: str) -> Source:
+    return TokenShards(config.path, split, ClipSpec.from_config(config), held_out=config.held_out)
+
+
 SOURCES: dict[str, Callable[[Any, str], Source]] = {
     "embedded": _embedded,
     "video_folder": _video_folder,
     "image_folder": _image_folder,
+    "tfds": _tfds,
+    "clip_shards": _clip_shards,
+    "token_shards": _token_shards,
 }
 
 
@@ -55,14 +97,15 @@ def build_source(config: Any, split: str = "train") -> Source:
     """The "train" or "test" split, or with "all" every file, of the source that `config.data` describes.
 
     Reads the fields source, path, frames, height, width, stride, flip, random_crop, seed, size, held_out,
-    cache_mb.
+    cache_mb, and of `tfds` data_dir, train_split, test_split, feature. The path is a
+    folder or, of source "tfds", a dataset's name.
 
     Raises:
       UserError: an unknown source or split, or no usable file.
     """
     if config.source not in SOURCES:
         raise UserError(f"data.source is {config.source!r}: expected one of {', '.join(SOURCES)}")
-    splits = SPLITS if config.source == "embedded" else (*SPLITS, "all")
+    splits = SPLITS if config.source in ("embedded", "tfds") else (*SPLITS, "all")
     if split not in splits:
         raise UserError(f"split of {config.source} data is {split!r}: expected one of {', '.join(splits)}")
     return SOURCES[config.source](config, split)

@@ -59,7 +59,7 @@ def frame_rate(path: str | os.PathLike) -> float:
 def _image(path: str, spec: ClipSpec) -> np.ndarray:
     image = read_image(path)
     _check_length(path, 1, spec)
-    return _fit(image, image.shape[:2], spec)[None]
+    return fit(image, image.shape[:2], (spec.height, spec.width))[None]
 
 
 def _video(path: str, spec: ClipSpec, whole: bool) -> np.ndarray:
@@ -67,7 +67,8 @@ def _video(path: str, spec: ClipSpec, whole: bool) -> np.ndarray:
     if not whole:
         _check_length(path, info.frames, spec)
     frames = read_frames(path, 0, None if whole else spec.frames, spec.stride)
-    return np.stack([_fit(frame, (info.height, info.width), spec) for frame in frames])
+    area = (spec.height, spec.width)
+    return np.stack([fit(frame, (info.height, info.width), area) for frame in frames])
 
 
 def _check_length(path: str, frames: int, spec: ClipSpec) -> None:
@@ -76,7 +77,7 @@ def _check_length(path: str, frames: int, spec: ClipSpec) -> None:
         raise UserError(f"{path} has {has}, a clip needs {spec.span} ({spec.frames} at stride {spec.stride})")
 
 
-def _fit(frame: np.ndarray, display_size: tuple[int, int], spec: ClipSpec) -> np.ndarray:
-    area = (spec.height, spec.width)
+def fit(frame: np.ndarray, display_size: tuple[int, int], area: tuple[int, int]) -> np.ndarray:
+    """A frame whose proportions are those of `display_size`, resized to cover the area and cropped in the centre."""
     size = pixels.cover_size(display_size, area)
     return pixels.crop(pixels.resize(frame, size)[None], pixels.centre_corner(size, area), area)[0]

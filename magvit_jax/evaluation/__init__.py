@@ -4,15 +4,20 @@ from magvit_jax.evaluation.classifier import Classifier, ClipClassifier, train_c
 from magvit_jax.evaluation.frame_prediction import FramePrediction, evaluate_frame_prediction
 from magvit_jax.evaluation.recognition import Recognition, evaluate_recognition
 from magvit_jax.evaluation.reconstruction import Reconstruction, evaluate_reconstruction
+from magvit_jax.evaluation.small_features import FdSmall, SmallFeatures, fd_small, measure_fd_small
 
 __all__ = [
     "Classifier",
     "ClipClassifier",
+    "FdSmall",
     "FramePrediction",
     "Recognition",
     "Reconstruction",
+    "SmallFeatures",
     "evaluate_frame_prediction",
     "evaluate_recognition",
     "evaluate_reconstruction",
+    "fd_small",
+    "measure_fd_small",
     "train_classifier",
 ]

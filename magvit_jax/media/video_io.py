@@ -1,6 +1,8 @@
 """Video files: write mp4, gif, png; read back whatever was written."""
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,22 +39,55 @@ def write_mp4(
     Returns:
         The path.
     """
+    with mp4_writer(path, fps, scale, crf) as write:
+        write(video_THWC)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def mp4_writer(
+    path: str | os.PathLike, fps: float = 8.0, scale: int = 1, crf: int = 12
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """`write_mp4` for a video that comes in parts: yields a function that takes uint8 [T, H, W, 3], again and again.
+
+    The file is there when the block ends; a block that ends with an error, or without a frame, leaves none, and what
+    was at `path` before stays.
+
+    Raises:
+        ValueError: a part of another size than the first, or no frame at all.
+    """
     rate = Fraction(check_fps(fps)).limit_denominator(1001)
-    video_THWC = _even(upscale(check_video(video_THWC), scale))
     with (
         replacing(path) as temporary,
         av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container,
     ):
-        options = {"crf": str(crf), "preset": "medium"}
-        stream = container.add_stream("libx264", rate=rate, options=options)
-        stream.height, stream.width = video_THWC.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.colorspace = _BT601
-        stream.codec_context.color_range = _LIMITED_RANGE
-        for frame_HWC in video_THWC:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame_HWC, format="rgb24")))
+        stream = None
+
+        def write(video_THWC: np.ndarray) -> None:
+            nonlocal stream
+            video_THWC = _even(upscale(check_video(video_THWC), scale))
+            size = video_THWC.shape[1:3]
+            stream = stream or _h264(container, rate, size, crf)
+            if size != (stream.height, stream.width):
+                raise ValueError(
+                    f"expected frames of {stream.height}x{stream.width}, got {size[0]}x{size[1]}"
+                )
+            for frame_HWC in video_THWC:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame_HWC, format="rgb24")))
+
+        yield write
+        if stream is None:
+            raise ValueError(f"{path}: no frame was written")
         container.mux(stream.encode(None))
-    return Path(path)
+
+
+def _h264(container: av.container.OutputContainer, rate: Fraction, size: tuple[int, int], crf: int):
+    stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "medium"})
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.colorspace = _BT601
+    stream.codec_context.color_range = _LIMITED_RANGE
+    return stream
 
 
 def _even(video_THWC: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.nn import initializers
 
 from magvit_jax import ops
-from magvit_jax.partitioning import param
+from magvit_jax.nn.stream import STREAM, streaming
+from magvit_jax.partitioning import constrain, param
 from magvit_jax.typing import Array, Dtype
 
 
@@ -16,6 +17,9 @@ class CausalConv3D(nn.Module):
 
     Time is padded with `kernel[0] - 1` zero frames before the clip and nothing after, so a temporal stride s maps
     1 + s t frames to 1 + t and the first output frame depends on the first input frame alone.
+
+    In the later chunks of a stream (`nn.stream`) the last frames of the chunk before stand in for the zeros, and s t
+    frames become t: together the chunks give the outputs of the whole video.
 
     Attributes:
       features: output channels.
@@ -39,13 +43,33 @@ class CausalConv3D(nn.Module):
         """Maps [B, T, H, W, C] to [B, 1 + (T-1)//s_t, H/s_h, W/s_w, features]."""
         shape = (*self.kernel, x_BTHWC.shape[-1], self.features)
         kernel = self.param("kernel", param(self.kernel_init, None, None, None, "conv_in", "conv_out"), shape)
+        # Gathered over fsdp before use. Left split, XLA's partitioner gives stacked convolutions wrong gradients.
+        kernel = constrain(kernel, None, None, None, None, "conv_out")
+        x_BTHWC, history_BTHWC = self._with_history(x_BTHWC.astype(self.dtype))
         x = ops.causal_conv3d(
-            x_BTHWC.astype(self.dtype),
+            x_BTHWC,
             kernel.astype(self.dtype),
             strides=tuple(self.strides),
             implementation=self.implementation,
+            history=history_BTHWC,
         )
         if self.use_bias:
             bias = self.param("bias", param(initializers.zeros, "conv_out"), (self.features,))
             x = x + jnp.broadcast_to(bias.astype(self.dtype), x.shape)
         return x
+
+    def _with_history(self, x_BTHWC: Array) -> tuple[Array, Array | None]:
+        """The frames to convolve and those before them; None stands for zeros."""
+        kept, step = self.kernel[0] - 1, self.strides[0]
+        if not streaming(self) or kept + step == 1:
+            return x_BTHWC, None
+        b, _, *frame = x_BTHWC.shape
+        later = self.has_variable(STREAM, "history")
+        past = self.get_variable(STREAM, "history", jnp.zeros((b, kept, *frame), x_BTHWC.dtype))
+        seen_BTHWC = jnp.concatenate([past, x_BTHWC], axis=1)
+        self.put_variable(STREAM, "history", seen_BTHWC[:, seen_BTHWC.shape[1] - kept :])
+        if not later:
+            return x_BTHWC, None
+        # The last chunk ended on a frame with an output. The next output is `step` frames on: those in between are
+        # only seen by it, not outputs of their own.
+        return seen_BTHWC[:, step - 1 + kept :], seen_BTHWC[:, step - 1 : step - 1 + kept]

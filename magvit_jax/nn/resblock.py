@@ -1,5 +1,7 @@
 """The residual block of the tokenizers (thesis Fig. 5.4)."""
 
+from collections.abc import Callable, Sequence
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -18,17 +20,22 @@ VIDEO_AXES = (
 
 
 class ResBlock(nn.Module):
-    """GroupNorm, swish, 3x3x3 causal conv, twice, plus the input; a 1x1x1 conv where the channel count changes."""
+    """GroupNorm, swish, conv, twice, plus the input; a 1x1x1 conv where the channel count changes.
+
+    `conv` makes a convolution of the arguments that `CausalConv3D` takes.
+    """
 
     features: int
     groups: int = 32
     statistics: Statistics = "frame"
     dtype: Dtype = jnp.float32
+    kernel: Sequence[int] = (3, 3, 3)
+    conv: Callable[..., nn.Module] = CausalConv3D
 
     @nn.compact
     def __call__(self, x_BTHWC: Array) -> Array:
-        def conv(name: str, kernel: int = 3) -> CausalConv3D:
-            return CausalConv3D(self.features, (kernel,) * 3, use_bias=False, dtype=self.dtype, name=name)
+        def conv(name: str, kernel: Sequence[int] = self.kernel) -> nn.Module:
+            return self.conv(self.features, kernel, use_bias=False, dtype=self.dtype, name=name)
 
         def norm(name: str) -> GroupNorm:
             return GroupNorm(self.groups, self.statistics, dtype=self.dtype, name=name)
@@ -36,5 +43,5 @@ class ResBlock(nn.Module):
         h = conv("conv1")(nn.swish(norm("norm1")(x_BTHWC)))
         h = conv("conv2")(nn.swish(norm("norm2")(h)))
         if x_BTHWC.shape[-1] != self.features:
-            x_BTHWC = conv("shortcut", kernel=1)(x_BTHWC)
+            x_BTHWC = conv("shortcut", (1, 1, 1))(x_BTHWC)
         return constrain(x_BTHWC + h, *VIDEO_AXES)

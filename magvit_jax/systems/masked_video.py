@@ -1,7 +1,7 @@
 """MAGVIT's masked video transformer on a frozen tokenizer (thesis ch. 6, 5.3.2): COMMIT training on a task mixture."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.struct
@@ -45,11 +45,14 @@ class MaskedVideoState(flax.struct.PyTreeNode):
 class MaskedVideo:
     """A `System`: trains on {"video": uint8 [B,T,H,W,3], "label": int32 [B], "index": uint32 [B]}.
 
+    With `from_ids`, "ids" takes the place of "video": int32 [B,t,h,w], the tokens of the clips. That serves
+    tasks whose condition tokens are the clip's own (`TaskMixture.exact`). There are no pixels to compare with, so
+    of the evaluators only the loss is left.
+
     All randomness of an example but dropout comes from its "index": task, mask, dropped class.
     """
 
     kind = KIND
-    data_keys = ("video", "label", "index")
 
     def __init__(
         self,
@@ -67,7 +70,16 @@ class MaskedVideo:
         optimizer: optax.GradientTransformation,
         ema_decay: float,
         seed: int,
+        from_ids: bool,
     ):
+        if from_ids and not mixture.exact:
+            inexact = next(task.name for task in mixture.tasks if not task.exact(mixture.grid))
+            raise UserError(
+                f"task {inexact!r} conditions on tokens of a padded clip, which token shards do not have; "
+                "expected pixels"
+            )
+        self._clips = "ids" if from_ids else "video"
+        self.data_keys = (self._clips, "label", "index")
         self.transformer, self.tokenizer = transformer, tokenizer
         self.vocabulary, self.mixture = vocabulary, mixture
         self.corrupt = functools.partial(
@@ -79,9 +91,10 @@ class MaskedVideo:
         # Made here, not in the step: keys cannot be made under the mesh of an ahead-of-time compilation.
         self.example_key = jax.random.key(seed + 1)
         self.evaluators = {"validation": self.evaluate_loss}
-        if "frame_prediction" in vocabulary.tasks:
+        if "frame_prediction" in vocabulary.tasks and not from_ids:
             self.evaluators["frame_prediction"] = self.evaluate_frame_prediction
         self._validation = jax.jit(self._validation_losses)
+        self._decode = jax.jit(self._decode_clipped)
         self._generate = jax.jit(self._generate_videos, static_argnames=("task_index",))
 
     def init(self, rng: PRNGKey) -> MaskedVideoState:
@@ -110,21 +123,28 @@ class MaskedVideo:
         task_key, mask_key, drop_key = jnp.unstack(
             jax.vmap(lambda k: jax.random.split(k, 3))(self._keys(batch["index"])), axis=1
         )
-        video = to_float(batch["video"])
+        clips = batch[self._clips]
         task_B = self.mixture.draw(task_key)
-        target_BN = self._encode(tokenizer_params, video)
+        target_BN = self._tokens(tokenizer_params, clips)
         condition_BN = target_BN
         if not self.mixture.exact:
-            condition_BN = self._encode(tokenizer_params, self.mixture.pad(video, task_B))
+            condition_BN = self._tokens(tokenizer_params, clips, lambda video: self.mixture.pad(video, task_B))
         region_BN = self.mixture.region(task_B).reshape(target_BN.shape)
         corrupted = self.corrupt(mask_key, target_BN, condition_BN, region_BN)
         dropped_B = jax.vmap(jax.random.uniform)(drop_key) < self.class_dropout
         label_B = jnp.where(dropped_B, -1, batch["label"].astype(jnp.int32))
         return self.vocabulary.prefix(task_B, self.mixture.labels(task_B, label_B)), target_BN, corrupted
 
-    def _encode(self, tokenizer_params: PyTree, video: Array) -> Array:
-        ids_Bthw = self.tokenizer.model.apply({"params": tokenizer_params}, video, method="encode_to_ids")
-        return jax.lax.stop_gradient(ids_Bthw.reshape(ids_Bthw.shape[0], -1))
+    def _tokens(self, tokenizer_params: PyTree, clips: Array, pad: Callable[[Array], Array] | None = None) -> Array:
+        """Ids [B, N] of a batch's clips; of videos, as `pad` leaves them. In an exact task padding changes no token
+        that is used."""
+        if self._clips == "video":
+            video = to_float(clips)
+            video = video if pad is None else pad(video)
+            clips = self.tokenizer.model.apply({"params": tokenizer_params}, video, method="encode_to_ids")
+        if clips.shape[1:] != self.mixture.grid.shape:
+            raise UserError(f"tokens of shape {clips.shape[1:]}; expected {self.mixture.grid.shape}")
+        return jax.lax.stop_gradient(clips.reshape(clips.shape[0], -1))
 
     def gradients(
         self, state: MaskedVideoState, microbatch: Batch, rng: PRNGKey
@@ -159,10 +179,10 @@ class MaskedVideo:
         return {name: float(np.mean([result[name] for result in results])) for name in results[0]}
 
     def _generate_videos(
-        self, state: MaskedVideoState, video: Array, label_B: Array, index_B: Array, task_index: int
+        self, state: MaskedVideoState, clips: Array, label_B: Array, index_B: Array, task_index: int
     ) -> Array:
         task = self.mixture.tasks[task_index]
-        condition_BN = self._encode(state.tokenizer, task.pad(to_float(video)))
+        condition_BN = self._tokens(state.tokenizer, clips, task.pad)
         ids_BN = generate_ids(
             self.transformer,
             state.eval_params,
@@ -175,7 +195,10 @@ class MaskedVideo:
             self._keys(index_B),
         )
         ids = ids_BN.reshape(-1, *self.mixture.grid.shape)
-        output = self.tokenizer.model.apply({"params": state.tokenizer}, ids, method="decode_from_ids")
+        return self._decode_clipped(state.tokenizer, ids)
+
+    def _decode_clipped(self, tokenizer_params: PyTree, ids_Bthw: Array) -> Array:
+        output = self.tokenizer.model.apply({"params": tokenizer_params}, ids_Bthw, method="decode_from_ids")
         return jnp.clip(output, 0.0, 1.0)
 
     def evaluate_frame_prediction(
@@ -199,19 +222,22 @@ class MaskedVideo:
 
     def sample(self, state: MaskedVideoState, batch: Batch) -> dict[str, np.ndarray]:
         """The batch's clips, and one sample of every task for each of them."""
-        samples = {"original": to_host(batch["video"])}
+        if self._clips == "ids":
+            samples = {"tokenized": to_uint8(to_host(self._decode(state.tokenizer, batch["ids"])))}
+        else:
+            samples = {"original": to_host(batch["video"])}
         for task_index, task in enumerate(self.mixture.tasks):
             output = self._generate(
-                state, batch["video"], batch["label"], batch["index"], task_index=task_index
+                state, batch[self._clips], batch["label"], batch["index"], task_index=task_index
             )
             samples[task.name] = to_uint8(to_host(output))
         return samples
 
 
 def latent_grid(model: Any, clip_shape: tuple[int, int, int]) -> LatentGrid:
-    """The grid of a causal tokenizer's ids for clips of (frames, height, width)."""
+    """The grid of a tokenizer's ids for clips of (frames, height, width)."""
     t, h, w = model.latent_shape(*clip_shape)
-    return LatentGrid(t, h, w, temporal_stride=model.compression[0], causal=True)
+    return LatentGrid(t, h, w, temporal_stride=model.compression[0], causal=model.leading_frame)
 
 
 def build_vocabulary(config: ConfigDict, bits: int, num_classes: int) -> Vocabulary:
@@ -263,4 +289,5 @@ def build(config: ConfigDict, tokenizer: Tokenizer, num_classes: int) -> MaskedV
         optimizer=make_optimizer(config.optimizer, config.training.steps),
         ema_decay=config.training.ema_decay,
         seed=config.seed,
+        from_ids=config.data.source == "token_shards",
     )

@@ -2,19 +2,38 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
 from magvit_jax.nn.conv import CausalConv3D
-from magvit_jax.nn.norm import AdaptiveGroupNorm, GroupNorm, Statistics
-from magvit_jax.nn.resample import Downsample, Upsample, depth_to_space, space_to_depth
+from magvit_jax.nn.norm import AdaptiveGroupNorm, GroupNorm, MomentsGroupNorm, Statistics
+from magvit_jax.nn.resample import (
+    AveragePool,
+    Downsample,
+    KeptFrame,
+    NearestUpsample,
+    Upsample,
+    depth_to_space,
+    space_to_depth,
+)
 from magvit_jax.nn.resblock import ResBlock
 from magvit_jax.tokenizer.model import TokenizerModel
 from magvit_jax.tokenizer.quantizer import Quantizer
 from magvit_jax.typing import Array, Dtype
+
+AdaptiveNorm = Literal["pooled", "spatial", "moments", "none"]
+Downsampler = Literal["strided", "average"]
+Upsampler = Literal["depth_to_space", "nearest"]
+CHOICES = dict(
+    adaptive_norm=get_args(AdaptiveNorm),
+    statistics=get_args(Statistics),
+    downsampler=get_args(Downsampler),
+    upsampler=get_args(Upsampler),
+    kept_frame=get_args(KeptFrame),
+)
 
 
 class MagvitV2(TokenizerModel):
@@ -31,8 +50,13 @@ class MagvitV2(TokenizerModel):
       blocks: residual blocks a level; mid_blocks: residual blocks at the lowest resolution.
       quantizer: of the latents; the published one is lookup-free.
       patch: side of the square of pixels that the first layer sees as one position; 1 is the published model.
-      adaptive_norm: how the quantized latents steer the decoder ("pooled", "spatial"), or "none".
+      adaptive_norm: how the quantized latents steer the decoder ("pooled", "spatial", "moments"), or "none".
       norm_groups, statistics: of group normalisation; "clip" statistics give up causality.
+      downsampler, upsampler: strided convolution and depth-to-space are the published model's, average pooling and
+        nearest resizing with a convolution those of MAGVIT before it (Tab. 5.7b, c).
+      kept_frame: of the s frames that depth-to-space makes of the first latent frame; the thesis keeps the last.
+      time_kernel: extent in time of the convolutions. 1 is an image model: it treats every frame by itself.
+      stem_bias: whether the encoder's first convolution has a bias.
       remat: recompute residual blocks in the backward pass instead of storing them.
       dtype: compute dtype.
     """
@@ -44,9 +68,14 @@ class MagvitV2(TokenizerModel):
     mid_blocks: int
     quantizer: Quantizer
     patch: int = 1
-    adaptive_norm: Literal["pooled", "spatial", "none"] = "pooled"
+    adaptive_norm: AdaptiveNorm = "pooled"
     norm_groups: int = 32
     statistics: Statistics = "frame"
+    downsampler: Downsampler = "strided"
+    upsampler: Upsampler = "depth_to_space"
+    kept_frame: KeptFrame = "last"
+    time_kernel: int = 3
+    stem_bias: bool = True
     remat: bool = False
     dtype: Dtype = jnp.float32
 
@@ -60,6 +89,13 @@ class MagvitV2(TokenizerModel):
         for stride in self.strides:
             if not isinstance(stride, Sequence) or len(stride) != 3 or min(stride) < 1:
                 raise UserError(f"strides has {stride!r}, expected (time, height, width), each 1 or more")
+        if self.time_kernel < 1 or (self.time_kernel == 1 and any(stride[0] > 1 for stride in self.strides)):
+            raise UserError(
+                f"time_kernel is {self.time_kernel}, expected 1 or more, and above 1 with strides that step in time"
+            )
+        for field, choices in CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise UserError(f"{field} is {getattr(self, field)!r}, expected one of {', '.join(choices)}")
         for multiplier in self.channel_multipliers:
             if self.base_channels * multiplier % self.norm_groups:
                 raise UserError(
@@ -77,11 +113,16 @@ class MagvitV2(TokenizerModel):
             patch=self.patch,
             norm_groups=self.norm_groups,
             statistics=self.statistics,
+            time_kernel=self.time_kernel,
             remat=self.remat,
             dtype=self.dtype,
         )
-        self.encoder = Encoder(features=self.quantizer.width, **shared)
-        self.decoder = Decoder(adaptive_norm=self.adaptive_norm, **shared)
+        self.encoder = Encoder(
+            features=self.quantizer.width, downsampler=self.downsampler, stem_bias=self.stem_bias, **shared
+        )
+        self.decoder = Decoder(
+            adaptive_norm=self.adaptive_norm, upsampler=self.upsampler, kept_frame=self.kept_frame, **shared
+        )
 
     @property
     def compression(self) -> tuple[int, int, int]:
@@ -97,6 +138,10 @@ class MagvitV2(TokenizerModel):
     def causal(self) -> bool:
         return self.statistics == "frame"
 
+    @property
+    def streams(self) -> bool:
+        return self.causal
+
 
 class _Stage(nn.Module):
     """What the encoder and the decoder have in common."""
@@ -109,68 +154,91 @@ class _Stage(nn.Module):
     patch: int
     norm_groups: int
     statistics: Statistics
+    time_kernel: int
     remat: bool
     dtype: Dtype
+
+    @property
+    def kernel(self) -> tuple[int, int, int]:
+        return self.time_kernel, 3, 3
 
     def resblocks(self, x: Array, count: int, level: int, name: str) -> Array:
         block = nn.remat(ResBlock) if self.remat else ResBlock
         features = self.base_channels * self.channel_multipliers[level]
         for i in range(count):
-            x = block(features, self.norm_groups, self.statistics, self.dtype, name=f"{name}_block{i}")(x)
+            layer = block(
+                features, self.norm_groups, self.statistics, self.dtype, self.kernel, name=f"{name}_block{i}"
+            )
+            x = layer(x)
         return x
 
-    def head(self, x: Array, features: int, kernel: int) -> Array:
+    def head(self, x: Array, features: int, kernel: Sequence[int]) -> Array:
         """GroupNorm, swish and a convolution whose output stays in float32."""
         x = nn.swish(GroupNorm(self.norm_groups, self.statistics, dtype=self.dtype, name="norm_out")(x))
-        x = CausalConv3D(features, (kernel,) * 3, dtype=self.dtype, name="conv_out")(x)
+        x = CausalConv3D(features, kernel, dtype=self.dtype, name="conv_out")(x)
         return x.astype(jnp.float32)
 
 
 class Encoder(_Stage):
-    """Pixels in [-1, 1] to latents: levels of residual blocks between strided convolutions."""
+    """Pixels in [-1, 1] to latents: levels of residual blocks with down-sampling between them."""
 
-    features: int = 18
+    features: int
+    downsampler: Downsampler
+    stem_bias: bool
 
     @nn.compact
     def __call__(self, x_BTHWC: Array) -> Array:
         x = space_to_depth(x_BTHWC, self.patch)
-        x = CausalConv3D(self.base_channels, dtype=self.dtype, name="conv_in")(x)
+        x = CausalConv3D(
+            self.base_channels, self.kernel, use_bias=self.stem_bias, dtype=self.dtype, name="conv_in"
+        )(x)
         last = len(self.channel_multipliers) - 1
         for level in range(last + 1):
             x = self.resblocks(x, self.blocks, level, f"level{level}")
             if level < last:
-                x = Downsample(self.strides[level], self.dtype, name=f"level{level}_down")(x)
+                x = self.downsample(x, self.strides[level], f"level{level}_down")
         x = self.resblocks(x, self.mid_blocks, last, "mid")
-        return self.head(x, self.features, kernel=1)
+        return self.head(x, self.features, kernel=(1, 1, 1))
+
+    def downsample(self, x: Array, strides: Sequence[int], name: str) -> Array:
+        if self.downsampler == "average":
+            return AveragePool(strides, name=name)(x)
+        return Downsample(strides, self.dtype, self.kernel, name=name)(x)
 
 
 class Decoder(_Stage):
     """Codes to pixels in [-1, 1]; the codes also steer an adaptive group norm at every resolution."""
 
-    adaptive_norm: Literal["pooled", "spatial", "none"] = "pooled"
+    adaptive_norm: AdaptiveNorm
+    upsampler: Upsampler
+    kept_frame: KeptFrame
 
     @nn.compact
     def __call__(self, codes_BthwK: Array) -> Array:
         last = len(self.channel_multipliers) - 1
         x = CausalConv3D(
-            self.base_channels * self.channel_multipliers[last], dtype=self.dtype, name="conv_in"
+            self.base_channels * self.channel_multipliers[last], self.kernel, dtype=self.dtype, name="conv_in"
         )(codes_BthwK)
         x = self.resblocks(x, self.mid_blocks, last, "mid")
         for level in reversed(range(last + 1)):
             x = self.adapt(x, codes_BthwK, level)
             x = self.resblocks(x, self.blocks, level, f"level{level}")
             if level > 0:
-                x = Upsample(self.strides[level - 1], self.dtype, name=f"level{level}_up")(x)
-        x = self.head(x, 3 * self.patch**2, kernel=3)
+                x = self.upsample(x, self.strides[level - 1], f"level{level}_up")
+        x = self.head(x, 3 * self.patch**2, self.kernel)
         return depth_to_space(x, (1, self.patch, self.patch))
 
+    def upsample(self, x: Array, strides: Sequence[int], name: str) -> Array:
+        if self.upsampler == "nearest":
+            return NearestUpsample(strides, self.dtype, self.kernel, name=name)(x)
+        return Upsample(strides, self.dtype, self.kernel, self.kept_frame, name=name)(x)
+
     def adapt(self, x: Array, codes_BthwK: Array, level: int) -> Array:
+        shared = dict(
+            groups=self.norm_groups, statistics=self.statistics, dtype=self.dtype, name=f"level{level}_adapt"
+        )
         if self.adaptive_norm == "none":
             return x
-        return AdaptiveGroupNorm(
-            self.norm_groups,
-            self.adaptive_norm,
-            self.statistics,
-            dtype=self.dtype,
-            name=f"level{level}_adapt",
-        )(x, codes_BthwK)
+        if self.adaptive_norm == "moments":
+            return MomentsGroupNorm(**shared)(x, codes_BthwK)
+        return AdaptiveGroupNorm(control=self.adaptive_norm, **shared)(x, codes_BthwK)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
+from magvit_jax.nn.stream import continues
 from magvit_jax.tokenizer.quantizer import QuantizerLosses
 from magvit_jax.typing import Array
 
@@ -32,6 +33,12 @@ class TokenizerModel(nn.Module):
         """Whether latent frame i depends on the frames 0 .. s i only, and frame j of the output on no latent
         frame after its own, exactly. Only such a tokenizer can stream."""
         raise NotImplementedError
+
+    @property
+    def streams(self) -> bool:
+        """Whether it takes a video in chunks (`nn.stream`): it is causal, and every layer that sees earlier frames
+        carries them over. Others see a long video in independent windows."""
+        return False
 
     @property
     def codebook_size(self) -> int:
@@ -64,7 +71,8 @@ class TokenizerModel(nn.Module):
 
     def encode(self, video_BTHWC: Array) -> Array:
         """Float pixels in [0, 1], [B,T,H,W,3], to latents before quantization, float32 [B,t,h,w,D]."""
-        self.latent_shape(*video_BTHWC.shape[1:4])
+        frames, height, width = video_BTHWC.shape[1:4]
+        self.latent_shape(frames + continues(self), height, width)  # a later chunk has no leading frame
         return self.encoder(2.0 * video_BTHWC - 1.0)
 
     def decode(self, codes_BthwD: Array) -> Array:
@@ -84,7 +92,10 @@ class TokenizerModel(nn.Module):
         z_BthwD = self.encode(video_BTHWC)
         return self.decode(self.quantizer(z_BthwD)), z_BthwD
 
-    def forward(self, video_BTHWC: Array, entropy_temperature: float) -> tuple[Array, QuantizerLosses]:
-        """What training needs: the reconstruction as of `__call__`, and the quantizer's terms of the loss."""
+    def forward(
+        self, video_BTHWC: Array, entropy_temperature: float
+    ) -> tuple[Array, QuantizerLosses, Array]:
+        """What training needs: the reconstruction as of `__call__`, the quantizer's terms of the loss, and the ids."""
         output_BTHWC, z_BthwD = self(video_BTHWC)
-        return output_BTHWC, self.quantizer.losses(z_BthwD, jnp.float32(entropy_temperature))
+        terms = self.quantizer.losses(z_BthwD, jnp.float32(entropy_temperature))
+        return output_BTHWC, terms, self.quantizer.to_ids(z_BthwD)

@@ -1,15 +1,17 @@
 """A trained tokenizer as users hold it: pixels in, ids out, and back."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from magvit_jax.errors import UserError
-from magvit_jax.partitioning import batch_sharding, batch_shards, replicated, state_shardings, unbox
+from magvit_jax.partitioning import state_shardings, unbox
+from magvit_jax.tokenizer import chunks, streaming
+from magvit_jax.tokenizer.inputs import as_ids, as_video
 from magvit_jax.tokenizer.model import TokenizerModel
 from magvit_jax.typing import Array, PyTree
 
@@ -52,7 +54,9 @@ class Tokenizer:
         self.mesh = mesh
         self.params = jax.device_put(params, None if mesh is None else self._shardings(mesh))
         self._encode = jax.jit(lambda p, x: model.apply({"params": p}, x, method="encode_to_ids"))
-        self._decode = jax.jit(self._decode_clipped)
+        self._decode = jax.jit(lambda p, x: model.apply({"params": p}, x, method=_decode_clipped))
+        self._encode_chunk = streaming.chunk_step(model, "encode_to_ids", mesh)
+        self._decode_chunk = streaming.chunk_step(model, _decode_clipped, mesh)
 
     def abstract_params(self) -> PyTree:
         """Shapes and logical axes of the parameters, boxed; nothing is computed."""
@@ -60,16 +64,6 @@ class Tokenizer:
 
     def _shardings(self, mesh: Mesh) -> PyTree:
         return state_shardings(self.abstract_params(), mesh)
-
-    def _decode_clipped(self, params: PyTree, ids_Bthw: Array) -> Array:
-        return jnp.clip(self.model.apply({"params": params}, ids_Bthw, method="decode_from_ids"), 0.0, 1.0)
-
-    def _place(self, x: Array) -> Array:
-        """On the mesh, split over the batch where it divides."""
-        if self.mesh is None:
-            return x
-        divides = x.shape[0] % batch_shards(self.mesh) == 0
-        return jax.device_put(x, batch_sharding(self.mesh) if divides else replicated(self.mesh))
 
     def encode(self, video: Any) -> Array:
         """Ids of videos or images.
@@ -83,22 +77,97 @@ class Tokenizer:
         Raises:
           UserError: shape, dtype or range is not one of these, or the strides do not divide the size.
         """
-        return self._encode(self.params, self._place(as_video(video)))
+        return self._encode(self.params, streaming.place(as_video(video), self.mesh))
 
     def decode(self, ids: Any) -> Array:
         """int32 ids in [0, codebook_size), [B, t, h, w], to float32 pixels in [0, 1], [B, T, H, W, 3]."""
-        ids = jnp.asarray(ids)
-        if ids.ndim != 4 or not jnp.issubdtype(ids.dtype, jnp.integer):
-            raise UserError(f"ids: {ids.dtype} {list(ids.shape)}; expected integers [B, t, h, w]")
-        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < self.model.codebook_size:
-            raise UserError(
-                f"ids: {int(ids.min())} to {int(ids.max())}; expected 0 to {self.model.codebook_size - 1}"
-            )
-        return self._decode(self.params, self._place(ids.astype(jnp.int32)))
+        return self._decode(self.params, streaming.place(as_ids(ids, self.model.codebook_size), self.mesh))
 
     def reconstruct(self, video: Any) -> Array:
         """`decode(encode(video))`: float32 in [0, 1], [B, T, H, W, 3]."""
         return self._decode(self.params, self.encode(video))
+
+    def encode_stream(self, frames: Iterable[Any], chunk: int | None = None) -> Iterator[Array]:
+        """Ids of a video of any length and size, chunk by chunk in bounded memory.
+
+        A model that streams (`model.streams`) carries what its layers have seen from chunk to chunk: the ids are those
+        that `encode` gives the whole video, but for rounding. Any other model sees independent windows of its training
+        clips' length, each with a border of its own.
+
+        What does not fit is padded, so that it can be cropped again: pixels by the last row and column, to the
+        next height and width that the strides divide; a video's end by its last frame, to the next latent frame, or
+        to the end of the window.
+
+        Args:
+          frames: frames [H, W, 3] of one video, or chunks [B, T, H, W, 3] of any T of B videos; all of them uint8 in
+            [0, 255] or all float in [0, 1].
+          chunk: latent frames computed at once, for a model that streams; about 16 frames by default. It changes
+            memory and speed, not results. The first chunk is compiled, and the later ones once more.
+
+        Yields:
+          int32 [B, t, h, w], t = chunk but for the last; B is 1 for single frames.
+
+        Raises:
+          UserError: a frame of another shape or dtype than the first, or out of range, is named by its number.
+        """
+        layout = chunks.plan(self.model, self.clip.shape, chunk)
+        run = streaming.carrying(self._encode_chunk, self.params, self.mesh)
+        return streaming.two_in_flight(streaming.encode(self.model, layout, run, frames))
+
+    def decode_stream(
+        self,
+        ids: Iterable[Any],
+        chunk: int | None = None,
+        *,
+        frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> Iterator[Array]:
+        """Pixels of ids of any length, chunk by chunk in bounded memory; the counterpart of `encode_stream`.
+
+        Args:
+          ids: integers [B, t, h, w] in [0, codebook_size) of any t, as `encode_stream` yields them.
+          chunk: latent frames computed at once, for a model that streams; it need not be that of encoding.
+          frames, height, width: what to crop the video to, where the encoder padded it.
+
+        Yields:
+          float32 in [0, 1], [B, T, H, W, 3].
+
+        Raises:
+          UserError: ids that are none, named by their number, or fewer than `frames` asks for.
+        """
+        layout = chunks.plan(self.model, self.clip.shape, chunk)
+        run = streaming.carrying(self._decode_chunk, self.params, self.mesh)
+        videos = streaming.two_in_flight(streaming.decode(self.model, layout, run, ids))
+        return streaming.cropped(videos, frames, height, width)
+
+    def stream_size(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """What `encode_stream` pads a video to: (frames, height, width).
+
+        Raises:
+          UserError: a size below 1, or one that no padding makes fit.
+        """
+        for name, value in (("frames", frames), ("height", height), ("width", width)):
+            if value < 1:
+                raise UserError(f"{name} is {value}: expected 1 or more")
+        layout = chunks.plan(self.model, self.clip.shape, None)
+        size = chunks.padded_size(self.model, height, width)
+        self.model.latent_shape(layout.frames_of(layout.latents, first=True), *size)
+        return layout.filled(frames), *size
+
+    def reconstruct_stream(self, frames: Iterable[Any], chunk: int | None = None) -> Iterator[Array]:
+        """`decode_stream(encode_stream(frames))`, cropped to the frames and size that came in.
+
+        Yields:
+          float32 in [0, 1], [B, T, H, W, 3], as soon as a chunk is through.
+        """
+        source = streaming.Counted(frames)
+        videos = self.decode_stream(self.encode_stream(source, chunk), chunk)
+        return streaming.as_long_as(source, videos)
+
+
+def _decode_clipped(model: TokenizerModel, ids_Bthw: Array) -> Array:
+    return jnp.clip(model.decode_from_ids(ids_Bthw), 0.0, 1.0)
 
 
 def abstract_params(model: TokenizerModel, clip: ClipFormat) -> PyTree:
@@ -110,30 +179,3 @@ def abstract_params(model: TokenizerModel, clip: ClipFormat) -> PyTree:
 def unboxed_abstract_params(model: TokenizerModel, clip: ClipFormat) -> PyTree:
     """`abstract_params` as plain shapes."""
     return unbox(abstract_params(model, clip))
-
-
-def as_video(video: Any) -> Array:
-    """Checks user pixels and makes them float32 in [0, 1], [B, T, H, W, 3]; see `Tokenizer.encode`."""
-    if not hasattr(video, "ndim"):
-        video = np.asarray(video)
-    if video.ndim not in (4, 5) or video.shape[-1] != 3:
-        raise UserError(
-            f"video of shape {list(video.shape)}; expected [B, T, H, W, 3], or [B, H, W, 3] for images"
-        )
-    if video.dtype == np.uint8:
-        pixels = jnp.asarray(video).astype(jnp.float32) / 255.0
-    elif jnp.issubdtype(video.dtype, jnp.floating):
-        pixels = jnp.asarray(video).astype(jnp.float32)
-        _require_unit_range(pixels)
-    else:
-        raise UserError(f"video of dtype {video.dtype}; expected uint8 in [0, 255] or float in [0, 1]")
-    return pixels if video.ndim == 5 else pixels[:, None]
-
-
-def _require_unit_range(pixels: Array) -> None:
-    if isinstance(pixels, jax.core.Tracer) or not pixels.size:
-        return  # inside somebody's jit there are no values to look at
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0.0 and high <= 1.0):
-        found = "NaN" if np.isnan(low) else f"{low:g} to {high:g}"
-        raise UserError(f"video of float pixels: {found}; expected 0 to 1")

@@ -70,7 +70,8 @@ class Checkpoints:
     """The checkpoints of a run that is under way.
 
     `save` returns when the state is copied off the devices and writes it in the background; every process
-    calls every method. A write that failed raises at the next call.
+    calls every method. A write that failed (a full disk) raises at the next call; only a whole checkpoint makes older
+    ones go.
     """
 
     def __init__(self, workdir: Path, keep: int):
@@ -116,6 +117,15 @@ class Checkpoints:
         if self._pending is not None:
             self._guard(self._manager.wait_until_finished)
             self._pending = None
+
+    def check(self) -> None:
+        """Never waits; call it once a step, so that a run does not go on for long without its checkpoints.
+
+        Raises:
+          UserError: the last checkpoint could not be written.
+        """
+        if self._pending is not None and not self._manager.is_saving_in_progress():
+            self.wait()
 
     def close(self) -> None:
         """Finishes what is being written and ends the background threads.

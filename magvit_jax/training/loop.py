@@ -43,6 +43,7 @@ def train(
     eval_batches_fn: Callable[[], NumpyBatches] | None = None,
     warm_start: Callable[[PyTree], PyTree] | None = None,
     on_sample: Callable[[int, dict[str, np.ndarray]], None] | None = None,
+    watch: Callable[[int, Mapping[str, float]], Iterable[str]] | None = None,
     extra: Mapping[str, Any] | None = None,
     free_keys: Sequence[str] = FREE_KEYS,
     rules: Rules = DEFAULT_RULES,
@@ -67,6 +68,7 @@ def train(
       warm_start: (initial state of the system) -> the state to begin with, called once where a run begins anew:
         parameters of another model, frozen networks.
       on_sample: called in process 0 with the step and the system's sample videos by name.
+      watch: called with a step and the mean metrics of the window that ends there; what it says becomes an event.
       extra: plain JSON values to keep beside the config, such as class names; part of what the run is.
       free_keys: config keys, or groups of them, that may differ from those the workdir was started with.
       rules: layout, from `partitioning.make_rules`.
@@ -153,7 +155,10 @@ def train(
                 window.add(value)
                 _report_skipped(writer, done, value, training.max_nonfinite)
                 if done % training.log_every == 0 or done == training.steps:
-                    writer.train(done, window.flush() | clock.speed(), clock.eta())
+                    means = window.flush()
+                    writer.train(done, means | clock.speed(), clock.eta())
+                    for message in watch(done, means) if watch is not None else ():
+                        writer.event(done, message)
 
             # -------------------------------------------------------------- evaluate
             with clock.paused():
@@ -166,6 +171,7 @@ def train(
 
             # -------------------------------------------------------------- save
             with clock.paused():
+                checkpoints.check()
                 if saving or last:
                     checkpoints.save(step, state, {"step": step, "window": window.to_json()})
             if stopping:

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
 from magvit_jax.nn.dropout import Dropout
+from magvit_jax.nn.transformer import Dense, EncoderLayer, LayerNorm, gelu
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
 from magvit_jax.transformer.embedding import TiedEmbedding
-from magvit_jax.transformer.layers import Dense, EncoderLayer, LayerNorm, gelu
 from magvit_jax.typing import Array, Dtype
 
 INIT = nn.initializers.truncated_normal(stddev=0.02)

@@ -1,8 +1,26 @@
-"""What the commands do, for those who call it from Python: train, reconstruct, generate, evaluate."""
+"""What the commands do, for those who call it from Python: train, reconstruct, generate, evaluate,
+convert, export, tokenize, write_clips (the command `shards`)."""
 
+from magvit_jax.workflows.convert import convert
 from magvit_jax.workflows.evaluate import evaluate
+from magvit_jax.workflows.export import export
 from magvit_jax.workflows.generate import generate
 from magvit_jax.workflows.reconstruct import reconstruct
+from magvit_jax.workflows.shards import Share, open_recordings, write_clips
+from magvit_jax.workflows.shards import describe as describe_shards
+from magvit_jax.workflows.tokenize import tokenize
 from magvit_jax.workflows.train import train
 
-__all__ = ["evaluate", "generate", "reconstruct", "train"]
+__all__ = [
+    "Share",
+    "convert",
+    "describe_shards",
+    "evaluate",
+    "export",
+    "generate",
+    "open_recordings",
+    "reconstruct",
+    "tokenize",
+    "train",
+    "write_clips",
+]

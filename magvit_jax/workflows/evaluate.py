@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,33 @@ from ml_collections import ConfigDict
 from magvit_jax import bundles, data
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation import evaluate_frame_prediction, evaluate_reconstruction
+from magvit_jax.evaluation.small_features import NAME as FD_SMALL
 from magvit_jax.generation.generator import Generator
 from magvit_jax.media.tables import Result
+from magvit_jax.metrics import repeat_frame
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer
+from magvit_jax.workflows.fd_small import FdSmallOfModel
 
-METRICS = ("psnr", "ssim", "codebook", "frame_prediction")
+METRICS = ("psnr", "ssim", "codebook", "frame_prediction", FD_SMALL)
 BATCH = 64
+Batches = Sequence[Mapping[str, np.ndarray]]
 
 
 def evaluate(
-    model: str | os.PathLike, source: str | os.PathLike | None, metrics: Sequence[str], num: int = 256
+    model: str | os.PathLike,
+    source: str | os.PathLike | None,
+    metrics: Sequence[str],
+    num: int = 256,
+    say: Callable[[str], None] = print,
 ) -> tuple[dict[str, Any], list[Result]]:
     """Measures the model of a bundle or workdir.
 
     Args:
       source: folder of videos (all of them are used); None takes the embedded test clips.
-      metrics: names out of `METRICS`; "frame_prediction" needs a generator.
+      metrics: names out of `METRICS`; "frame_prediction" needs a generator. "fd_small" is measured for the
+        reconstructions, and for each of a generator's tasks "frame_prediction" and "class_conditional".
       num: clips at most.
+      say: gets a line of progress after each batch.
 
     Returns:
       The numbers by name, and the same as rows of a table.
@@ -45,11 +55,31 @@ def evaluate(
     values: dict[str, Any] = {"model": str(model), "fingerprint": tokenizer.fingerprint}
     rows: list[Result] = []
     clips = list(test_clips(tokenizer.clip, source, num))
-    if {"psnr", "ssim", "codebook"} & set(metrics):
-        _measure_reconstruction(tokenizer, clips, metrics, values, rows)
-    if "frame_prediction" in metrics:
-        _measure_prediction(bundles.load_generator(model), clips, values, rows)
+    distances = FdSmallOfModel(clips) if FD_SMALL in metrics else None
+    if {"psnr", "ssim", "codebook", FD_SMALL} & set(metrics):
+        _measure_reconstruction(
+            tokenizer, counted(clips, "reconstruction", say), metrics, values, rows, distances
+        )
+    if kind == "generator" and {"frame_prediction", FD_SMALL} & set(metrics):
+        generator = bundles.load_generator(model)
+        if "frame_prediction" in metrics or "frame_prediction" in generator.tasks:
+            predicted = counted(clips, "frame prediction", say)
+            _measure_prediction(generator, predicted, metrics, values, rows, distances)
+        if distances is not None and "class_conditional" in generator.tasks:
+            _measure_classes(generator, counted(clips, "generation by class", say), distances)
+    if distances is not None:
+        values[FD_SMALL] = distances.values()
+        rows += distances.rows()
     return values, rows
+
+
+def counted(batches: Batches, what: str, say: Callable[[str], None]) -> Iterator[Mapping[str, np.ndarray]]:
+    """The batches; after each, `say` gets how many clips are done."""
+    total, done = sum(len(batch["video"]) for batch in batches), 0
+    for batch in batches:
+        yield batch
+        done += len(batch["video"])
+        say(f"{what}: {done} of {total} clips")
 
 
 def test_clips(
@@ -76,13 +106,25 @@ def test_clips(
 
 
 def _measure_reconstruction(
-    tokenizer: Tokenizer, clips: Sequence, metrics: Sequence[str], values: dict[str, Any], rows: list[Result]
+    tokenizer: Tokenizer,
+    clips: Iterator[Mapping[str, np.ndarray]],
+    metrics: Sequence[str],
+    values: dict[str, Any],
+    rows: list[Result],
+    distances: FdSmallOfModel | None,
 ) -> None:
+    made = []
+
     def reconstruct(video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ids = tokenizer.encode(video)
-        return np.asarray(ids), np.asarray(tokenizer.decode(ids))
+        output = np.asarray(tokenizer.decode(ids))
+        if distances is not None:
+            made.append(distances.features(output))
+        return np.asarray(ids), output
 
     result = evaluate_reconstruction(reconstruct, tokenizer.model.codebook_size, clips)
+    if distances is not None:
+        distances.add("reconstruction", made, paired=True)
     values["reconstruction"] = dataclasses.asdict(result)
     over = f"{result.clips} clips"
     if "psnr" in metrics:
@@ -101,27 +143,59 @@ def _measure_reconstruction(
         rows.append(Result("share of the codebook in use", result.codebook_use, digits=3))
         rows.append(
             Result(
-                "codebook perplexity", result.codebook_perplexity, ceiling=float(tokenizer.model.codebook_size), digits=0
+                "codebook perplexity",
+                result.codebook_perplexity,
+                ceiling=float(tokenizer.model.codebook_size),
+                digits=0,
             )
         )
 
 
 def _measure_prediction(
-    generator: Generator, clips: Sequence, values: dict[str, Any], rows: list[Result]
+    generator: Generator,
+    clips: Iterator[Mapping[str, np.ndarray]],
+    metrics: Sequence[str],
+    values: dict[str, Any],
+    rows: list[Result],
+    distances: FdSmallOfModel | None,
 ) -> None:
     if "frame_prediction" not in generator.tasks:
         raise UserError(
             f"metric frame_prediction: the model knows the tasks {', '.join(generator.tasks)} only"
         )
     given = generator.mixture.tasks[generator.tasks.index("frame_prediction")].given_frames
-    result = evaluate_frame_prediction(
-        lambda video: generator.generate("frame_prediction", video=video[:, :given]),
-        generator.tokenizer.reconstruct,
-        given,
-        clips,
-    )
-    values["frame_prediction"] = dataclasses.asdict(result)
-    rows += prediction_rows(result, given)
+    made, repeated = [], []
+
+    def predict(video: np.ndarray) -> np.ndarray:
+        output = np.asarray(generator.generate("frame_prediction", video=video[:, :given]))
+        if distances is not None:
+            made.append(distances.features(output))
+            frozen = np.concatenate([video[:, :given], repeat_frame(video, given - 1)[:, given:]], axis=1)
+            repeated.append(distances.features(frozen))
+        return output
+
+    if "frame_prediction" in metrics:
+        result = evaluate_frame_prediction(predict, generator.tokenizer.reconstruct, given, clips)
+        values["frame_prediction"] = dataclasses.asdict(result)
+        rows += prediction_rows(result, given)
+    else:
+        for batch in clips:
+            predict(batch["video"])
+    if distances is not None:
+        distances.add("frame_prediction", made, repeated, "repeating the last given frame", paired=True)
+
+
+def _measure_classes(
+    generator: Generator, clips: Iterator[Mapping[str, np.ndarray]], distances: FdSmallOfModel
+) -> None:
+    """As many clips as there are real ones, the classes in turn."""
+    made, first = [], 0
+    for batch in clips:
+        numbers = range(first, first + len(batch["video"]))
+        labels = [number % len(generator.class_names) for number in numbers]
+        made.append(distances.features(generator.generate("class_conditional", label=labels, first=first)))
+        first = numbers.stop
+    distances.add("class_conditional", made, paired=False)
 
 
 def prediction_rows(result, given: int, margin: float | None = None) -> list[Result]:

@@ -1,5 +1,7 @@
 """Videos and images through a tokenizer and back, written beside the originals."""
 
+import collections
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +12,19 @@ from magvit_jax import data, metrics
 from magvit_jax.data.files import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, find_files
 from magvit_jax.errors import UserError
 from magvit_jax.media import output as media_output
-from magvit_jax.media.video_io import write_png
+from magvit_jax.media.grid import side_by_side
+from magvit_jax.media.pixels import viewing_scale
+from magvit_jax.media.video_io import mp4_writer, write_gif, write_png
 from magvit_jax.systems.pixels import to_uint8
+from magvit_jax.tokenizer.chunks import padded
 from magvit_jax.tokenizer.tokenizer import Tokenizer
+from magvit_jax.workflows.frame_progress import FrameProgress
 
 MEDIA = (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
-WINDOW = 16  # latent frames after the first of a window: what is tokenized at once bounds the memory
+GIF_FRAMES = (
+    256  # a gif holds no more, from the start of the video: it has to be in memory, and players choke on it
+)
+Pair = dict[str, np.ndarray]
 
 
 def reconstruct(
@@ -23,20 +32,27 @@ def reconstruct(
     source: str | os.PathLike,
     output: str | os.PathLike,
     *,
+    whole: bool = False,
     height: int | None = None,
     width: int | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, float]:
-    """Reconstructs a file, or every video and image of a folder.
+    """Reconstructs a file, or every video and image of a folder, of any length in bounded memory.
 
-    Writes, for each video, NAME.mp4 and NAME.gif (the reconstruction) and NAME_beside.mp4/.gif (original and
-    reconstruction); for each image NAME.png; and grid.png of the first ones.
+    Writes, for each video, NAME.mp4 (the reconstruction) and NAME_beside.mp4 (original and reconstruction); for each
+    image NAME.png, the two beside each other. Unless `whole`, also the videos as gif, of their first 256 frames, and
+    grid.png of the first files. A file appears under its name when it is whole.
+
+    By default the videos look like the clips of training: their size, and every stride-th frame. With `whole` every
+    frame is taken at the size it has in the file. What the strides do not divide is padded and cropped back, and a
+    model that does not stream takes a video in windows; `say` says so.
 
     Args:
       source: a video, an image, or a folder of them; a broken file of a folder is skipped and named.
       output: folder, made if absent.
-      height, width: size to work at, that of the training clips by default; the strides must divide it.
-      say: gets a line for each file.
+      whole: every frame at its own size.
+      height, width: size to work at, that of the training clips by default; not with `whole`.
+      say: gets the lines that say what was done; a line of progress goes to standard error.
 
     Returns:
       PSNR in dB by file name.
@@ -44,44 +60,53 @@ def reconstruct(
     Raises:
       UserError: nothing could be read, or a size that does not fit.
     """
-    size = (height or tokenizer.clip.height, width or tokenizer.clip.width)
-    tokenizer.model.latent_shape(1, *size)
+    if whole and (height, width) != (None, None):
+        raise UserError("whole takes the size of the file; expected neither height nor width with it")
+    clip, size, stride = tokenizer.clip, None, 1
+    if not whole:
+        stride = clip.stride
+        size = (clip.height if height is None else height, clip.width if width is None else width)
+        tokenizer.stream_size(clip.frames, *size)  # refuses what no padding helps, before anything is written
+    if not tokenizer.model.streams:
+        say(
+            f"this model does not go on from chunk to chunk: videos go through it in windows of {clip.frames} frames, "
+            "each by itself"
+        )
     output, scores, examples = Path(output), {}, []
-    for path, clip, fps in read_clips(source, size, tokenizer.clip.stride, say):
-        result = to_uint8(_windows(tokenizer, clip))
+
+    def run(path: Path) -> None:
+        video = data.FrameStream(path, size, stride)
         stem = output / output_name(path, source)
-        beside = {"original": clip, "reconstruction": result}
-        if len(clip) == 1:
-            write_png(stem.with_name(stem.name + ".png"), np.concatenate([clip[0], result[0]], axis=1))
-        else:
-            media_output.write_clip(stem, result, fps)
-            media_output.write_beside(stem.with_name(stem.name + "_beside"), beside, fps)
-        scores[str(path)] = float(metrics.psnr(clip, result))
-        say(f"{path}: {len(clip)} frames of {size[0]}x{size[1]}, PSNR {scores[str(path)]:.2f} dB -> {stem}")
-        examples = [*examples, beside][: media_output.SHOWN]
-    media_output.write_grid(output / "grid.png", examples)
+        write = _image if video.image else _video
+        score, example, frames = write(tokenizer, video, stem, small=not whole)
+        examples.append(example)
+        del examples[media_output.SHOWN :]
+        scores[str(path)] = score
+        shape = (frames, video.height, video.width)
+        say(
+            f"{path}: {_frames(shape)}{_padding(tokenizer, shape, video.image)}, PSNR {score:.2f} dB -> {stem}"
+        )
+
+    _each_file(source, run, say)
+    if not whole:
+        media_output.write_grid(output / "grid.png", examples)
     return scores
 
 
-def read_clips(
-    source: str | os.PathLike, size: tuple[int, int], stride: int, say: Callable[[str], None]
-) -> Iterator[tuple[Path, np.ndarray, float]]:
-    """(path, uint8 [T, H, W, 3], frames per second) of every readable file; a single bad file is an error."""
+def _each_file(source: str | os.PathLike, run: Callable[[Path], None], say: Callable[[str], None]) -> None:
+    """Runs every readable file; a single bad file is an error, those of a folder are skipped and named."""
     source = Path(source)
-    spec = data.ClipSpec(frames=1, height=size[0], width=size[1], stride=stride)
     if not source.is_dir():
-        yield source, data.load_clip(source, spec, whole=True), data.frame_rate(source) / stride
+        run(source)
         return
-    skipped, found = 0, 0
+    found = skipped = 0
     for name in find_files(source, MEDIA, "video or image"):
         try:
-            clip, rate = data.load_clip(name, spec, whole=True), data.frame_rate(name) / stride
+            run(Path(name))
+            found += 1
         except UserError as error:
             skipped += 1
             say(f"skipped: {error}")
-            continue
-        found += 1
-        yield Path(name), clip, rate
     if not found:
         raise UserError(f"{source}: none of its {skipped} video and image files could be read")
     if skipped:
@@ -96,14 +121,74 @@ def output_name(path: Path, source: str | os.PathLike) -> str:
     return "_".join(relative.parts).replace(".", "_")
 
 
-def _windows(tokenizer: Tokenizer, clip_THWC: np.ndarray) -> np.ndarray:
-    """The clip in windows that are tokenized each by itself, the last one filled by repeating the last frame."""
-    stride = tokenizer.model.compression[0]
-    window = 1 + min(WINDOW, -(-(len(clip_THWC) - 1) // stride)) * stride
-    outputs = []
-    for start in range(0, len(clip_THWC), window):
-        part = clip_THWC[start : start + window]
-        fill = np.repeat(part[-1:], window - len(part), axis=0)
-        result = np.asarray(tokenizer.reconstruct(np.concatenate([part, fill])[None]))[0]
-        outputs.append(result[: len(part)])
-    return np.concatenate(outputs)
+def _frames(shape: tuple[int, int, int]) -> str:
+    frames, height, width = shape
+    return f"{frames} frame{'s' * (frames != 1)} of {height}x{width}"
+
+
+def _padding(tokenizer: Tokenizer, shape: tuple[int, int, int], image: bool) -> str:
+    frames, *size = tokenizer.stream_size(*shape)
+    padded = (1 if image and tokenizer.model.leading_frame else frames, *size)
+    return "" if padded == shape else f" (padded to {_frames(padded)} and cropped back)"
+
+
+def _image(tokenizer: Tokenizer, image: data.FrameStream, stem: Path, small: bool) -> tuple[float, Pair, int]:
+    """Writes an image beside its reconstruction; PSNR, both, and the number of frames."""
+    original = np.stack(list(image))
+    if tokenizer.model.leading_frame:
+        _, *size = tokenizer.stream_size(1, image.height, image.width)
+        result = tokenizer.reconstruct(padded(original[None], *size))[:, :, : image.height, : image.width]
+    else:
+        (result,) = tokenizer.reconstruct_stream([original[None]])
+    pair = {"original": original, "reconstruction": to_uint8(result)[0]}
+    write_png(_named(stem, ".png"), np.concatenate([video[0] for video in pair.values()], axis=1))
+    return float(metrics.psnr(*pair.values())), pair, 1
+
+
+def _video(tokenizer: Tokenizer, video: data.FrameStream, stem: Path, small: bool) -> tuple[float, Pair, int]:
+    """Writes a video and its reconstruction; PSNR, the first frames of both if `small`, and the number of frames."""
+    scale = viewing_scale(video.height, video.width) if small else 1
+    done, error, kept = 0, 0.0, []
+    with contextlib.ExitStack() as open_files:
+        progress = open_files.enter_context(FrameProgress(Path(video.path).name, video.frames))
+        alone, beside = None, None
+        for pair in _pairs(tokenizer, video):
+            if alone is None:  # not before: a file that cannot be read leaves no folder behind
+                alone = open_files.enter_context(mp4_writer(_named(stem, ".mp4"), video.rate, scale))
+                beside = open_files.enter_context(mp4_writer(_named(stem, "_beside.mp4"), video.rate))
+            alone(pair["reconstruction"])
+            beside(side_by_side(pair, scale))
+            error += float(np.sum(10.0 ** (-0.1 * metrics.psnr_per_frame(*pair.values()))))
+            if small and done < GIF_FRAMES:
+                kept.append(pair)
+            done += len(pair["original"])
+            progress.update(done)
+    if not done:
+        raise UserError(f"{video.path}: no frame can be decoded")
+    with np.errstate(divide="ignore"):
+        score = float(-10.0 * np.log10(error / done))
+    if not small:
+        return score, {}, done
+    first = {name: np.concatenate([pair[name] for pair in kept])[:GIF_FRAMES] for name in kept[0]}
+    write_gif(_named(stem, ".gif"), first["reconstruction"], video.rate, scale)
+    write_gif(_named(stem, "_beside.gif"), side_by_side(first, scale), video.rate)
+    return score, first, done
+
+
+def _pairs(tokenizer: Tokenizer, video: data.FrameStream) -> Iterator[Pair]:
+    """A chunk of the video and its reconstruction, uint8 [T, H, W, 3], again and again."""
+    waiting = collections.deque()
+
+    def passing():
+        for frame_HWC in video:
+            waiting.append(frame_HWC)
+            yield frame_HWC
+
+    for result_BTHWC in tokenizer.reconstruct_stream(passing()):
+        result_THWC = to_uint8(result_BTHWC)[0]
+        original_THWC = np.stack([waiting.popleft() for _ in result_THWC])
+        yield {"original": original_THWC, "reconstruction": result_THWC}
+
+
+def _named(stem: Path, end: str) -> Path:
+    return stem.with_name(stem.name + end)

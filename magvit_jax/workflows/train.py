@@ -18,9 +18,10 @@ from magvit_jax.training import loop
 from magvit_jax.training.checkpoints import latest_step
 from magvit_jax.training.state import LoopState
 from magvit_jax.training.workdir import FREE_KEYS
+from magvit_jax.workflows.initial import initial_params
 
 #: Paths are free: what they lead to is part of the run by fingerprint and class names, and folders may move.
-PATH_KEYS = ("tokenizer", "init_from", "data.path")
+PATH_KEYS = ("tokenizer", "init_from", "data.path", "data.tfds.data_dir")
 
 
 def train(
@@ -43,6 +44,7 @@ def train(
     sources = {split: data.build_source(config.data, split) for split in ("train", "test")}
     class_names = tuple(sources["train"].class_names)
     tokenizer = _tokenizer(config, workdir)
+    _require_pixels_or_tokens_of(tokenizer, config, sources)
     system = systems.build(
         config,
         tokenizer=None if tokenizer is None else bundles.build_tokenizer(tokenizer),
@@ -51,13 +53,15 @@ def train(
     extra: dict[str, Any] = {"class_names": list(class_names)}
     if tokenizer is not None:
         extra["tokenizer"] = tokenizer.config["fingerprint"]
+    if system.kind == "tokenizer":
+        system.load_networks()
     # Looked at before the workdir is claimed; a run that goes on does not need the folder any more.
-    params = _initial_params(config, system) if latest_step(workdir) is None else None
+    start = initial_params(config, system) if latest_step(workdir) is None else {}
 
     def warm_start(state: Any) -> Any:
         if tokenizer is not None and jax.process_index() == 0:
             bundles.write(tokenizer, workdir / bundles.WORKDIR_TOKENIZER)
-        return system.warm_start(state, params)
+        return system.warm_start(state, **start)
 
     def train_batches(start_step: int, shard_index: int, shard_count: int) -> data.BatchIterator:
         return data.batches(
@@ -81,6 +85,7 @@ def train(
         ),
         warm_start=warm_start,
         on_sample=functools.partial(write_samples, workdir / "samples"),
+        watch=system.watch if system.kind == "tokenizer" else None,
         extra=extra,
         free_keys=(*FREE_KEYS, *PATH_KEYS),
         rules=make_rules(config.sharding_rules),
@@ -121,15 +126,18 @@ def _configured_tokenizer(config: ConfigDict) -> bundles.Bundle:
     return bundle
 
 
-def _initial_params(config: ConfigDict, system) -> Any:
-    """Parameters that a new run starts from, or None."""
-    if not config.init_from:
-        return None
-    bundle = bundles.read(config.init_from)
-    if bundle.kind != system.kind:
-        raise UserError(
-            f"config.init_from: {config.init_from} holds a {bundle.kind}; expected a {system.kind}"
-        )
-    params = bundle.params if bundle.kind == "tokenizer" else bundle.params["transformer"]
-    bundles.require_same_params(params, system.abstract_params(), str(config.init_from))
-    return params
+def _require_pixels_or_tokens_of(
+    tokenizer: bundles.Bundle | None, config: ConfigDict, sources: Mapping[str, data.Source]
+) -> None:
+    """UserError where the data are tokens, unless they are those of the run's tokenizer."""
+    for source in sources.values():
+        if not isinstance(source, data.TokenShards):
+            continue
+        if tokenizer is None:
+            raise UserError("data.source is 'token_shards': a tokenizer is trained on pixels, expected another source")
+        found, expected = source.identity["tokenizer"]["fingerprint"], tokenizer.config["fingerprint"]
+        if found != expected:
+            raise UserError(
+                f"data.path: {config.data.path} has tokens of tokenizer {found}; expected those of config.tokenizer, "
+                f"{expected}"
+            )

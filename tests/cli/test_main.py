@@ -33,7 +33,16 @@ def test_the_version_by_module():
 
 
 def test_help_needs_no_model(capsys):
-    for command in ("quickstart", "train", "reconstruct", "generate", "evaluate", "export"):
+    for command in (
+        "quickstart",
+        "train",
+        "shards",
+        "tokenize",
+        "reconstruct",
+        "generate",
+        "evaluate",
+        "export",
+    ):
         with pytest.raises(SystemExit) as stopped:
             main([command, "--help"])
         assert stopped.value.code == 0
@@ -56,6 +65,9 @@ def test_reconstruct(tiny, videos, tmp_path, capsys):
     assert main(["reconstruct", f"--model={model}", f"--input={videos}", f"--output={output}"]) == 0
     assert len(read_video(output / "square1_mp4.mp4")) == 12
     assert capsys.readouterr().out.count("PSNR") == 2
+    whole = [f"--input={videos / 'square0.mp4'}", "--whole", f"--output={tmp_path / 'whole'}"]
+    assert main(["reconstruct", f"--model={model}", *whole]) == 0
+    assert len(read_video(tmp_path / "whole" / "square0_mp4_beside.mp4")) == 12
 
 
 def test_generate(tiny, videos, tmp_path, capsys):
@@ -99,28 +111,61 @@ def bad_inputs():
         ("clips too short", [*tokenizer, *on("short", *folder)], "the longest has 4 frames, a clip needs 9"),
         ("missing folder", [*tokenizer, *on("absent", *folder)], "{absent}' does not exist"),
         ("missing tokenizer", [*train, "--config=quickstart/generator:smoke"], "config.tokenizer is empty"),
-        ("other config", ["train", "--workdir={run}", "--config=quickstart/tokenizer:smoke"], "another config: "),
-        ("no such model", ["reconstruct", "--model={absent}", "--input={videos}", "--output={new}"], "{absent}"),
+        (
+            "other config",
+            ["train", "--workdir={run}", "--config=quickstart/tokenizer:smoke"],
+            "another config: ",
+        ),
+        (
+            "no such model",
+            ["reconstruct", "--model={absent}", "--input={videos}", "--output={new}"],
+            "{absent}",
+        ),
         ("no model there", ["evaluate", "--model={empty}"], "{empty}: neither a bundle"),
         ("truncated model", ["evaluate", "--model={cut}"], "params.safetensors: not readable"),
-        ("half-written checkpoint", ["export", "--workdir={half}", "--output={new}"], "{half}: no checkpoint"),
+        (
+            "half-written checkpoint",
+            ["export", "--workdir={half}", "--output={new}"],
+            "{half}: no checkpoint",
+        ),
         ("empty input", [*reconstruct, "--input={empty}"], "{empty} has no video or image file"),
         ("zero bytes", [*reconstruct, "--input={broken}/zero.mp4"], "{broken}/zero.mp4: "),
         ("missing input", [*reconstruct, "--input={absent}"], "{absent}"),
-        ("size that does not fit", [*reconstruct, "--input={videos}", "--width=15"], "width a multiple of 4"),
+        (
+            "size that does not fit",
+            [*reconstruct, "--input={videos}", "--width=0"],
+            "width is 0: expected 1 or",
+        ),
+        (
+            "two sizes",
+            [*reconstruct, "--input={videos}", "--whole", "--width=16"],
+            "whole takes the size of the file",
+        ),
         ("unknown task", [*generate, "--task=outpainting"], "task 'outpainting' is unknown"),
         ("unknown label", [*generate, "--task=class_conditional", "--label=jump"], "label 'jump' is unknown"),
         ("no condition", [*generate, "--task=frame_prediction"], "--input"),
         ("short condition", [*generate, "--task=frame_prediction", "--input={short}/a.mp4"], "has 4 frames"),
         ("no steps", [*generate, "--task=class_conditional", "--steps=0"], "0 steps"),
-        ("no generator", ["generate", "--model={tokenizer}", "--task=x", "--output={new}"], "holds a tokenizer"),
+        (
+            "no generator",
+            ["generate", "--model={tokenizer}", "--task=x", "--output={new}"],
+            "holds a tokenizer",
+        ),
         ("unknown metric", [*evaluate, "--metrics=psnr,lpips"], "metric 'lpips' is unknown"),
         ("metric of a generator", [*evaluate, "--metrics=frame_prediction"], "needs a generator"),
         ("unreadable folder", [*evaluate, "--input={broken}"], "none of its 2 videos can be read"),
-        ("export over something", ["export", "--workdir={run}", "--output={videos}"], "{videos}: exists and is no"),
+        (
+            "export over something",
+            ["export", "--workdir={run}", "--output={videos}"],
+            "{videos}: exists and is no",
+        ),
         ("export of nothing", ["export", "--workdir={empty}", "--output={new}"], "{empty}: no config.json"),
         ("unknown argument", ["export", "--workdir={run}", "--output={new}", "--force"], "--force"),
-        ("quickstart without videos", ["quickstart", "--videos={empty}", "--workdir={new}"], "{empty} has no video"),
+        (
+            "quickstart without videos",
+            ["quickstart", "--videos={empty}", "--workdir={new}"],
+            "{empty} has no video",
+        ),
     ]
 
 
@@ -154,7 +199,9 @@ def places(tiny, videos, tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize(("arguments", "message"), [pytest.param(*case[1:], id=case[0]) for case in bad_inputs()])
+@pytest.mark.parametrize(
+    ("arguments", "message"), [pytest.param(*case[1:], id=case[0]) for case in bad_inputs()]
+)
 def test_a_mistake_is_one_line_and_status_2(arguments, message, places, capsys):
     before = everything(places)
     status = main([argument.format_map(places) for argument in arguments])
@@ -204,6 +251,13 @@ def test_configs_by_name_path_and_override(tmp_path):
     mine.write_text(f"from ml_collections import ConfigDict\n\n{body}")
     config = flags.load_config(str(mine), ["--config.a=5", "--config.b=(3, 4)"])
     assert config.to_dict() == {"a": 5, "b": (3, 4)}
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "_size.py").write_text("SIZE = 7\n")
+    imports = "from ml_collections import ConfigDict\nfrom .shared._size import SIZE\n"
+    mine.write_text(f"{imports}\n{body.replace('1', 'SIZE')}")
+    assert flags.load_config(str(mine)).a == 7
+    (tmp_path / "shared" / "_size.py").write_text("SIZE = 'another'\n")  # another length: not the cached one
+    assert flags.load_config(str(mine)).a == "another"
     mine.write_text("x = 1\n")
     with pytest.raises(UserError, match="defines no get_config"):
         flags.load_config(str(mine))

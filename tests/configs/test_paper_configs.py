@@ -25,7 +25,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 VARIANTS = {
     "quickstart/tokenizer": ("", "smoke", "small", "full"),
     "quickstart/generator": ("", "smoke", "small", "full"),
+    **{
+        f"magvit/{name}": ("", "b", "l")
+        for name in ("ucf101", "bair", "kinetics600", "ssv2", "nuscenes", "objectron", "web12m")
+    },
+    "magvit/youtube8m": ("",),
+    "magvit/imagenet": ("", "b", "l", "b_64", "l_64"),
     "magvit2/video_tokenizer": ("",),
+    "magvit2/image_tokenizer": ("", "8x", "16x", "32x"),
+    "ablations/architectures": ("", "magvit", "cvivit", "cvivit_magvit", "causal_cnn"),
+    "ablations/images": ("", "magvit", "lfq", "large_vocabulary", "resampling", "deeper", "adaptive_norm"),
+    "ablations/videos": ("", "magvit", "lfq", "resampling", "late_temporal", "deeper", "blur_pooling"),
+    "ablations/entropy": ("", "without", "with"),
     "magvit2/masked_video": ("", "b", "l", "h"),
 }
 ALL = [
@@ -46,8 +57,8 @@ def abstract_tokenizer() -> Tokenizer:
 
 
 @functools.cache
-def build(name: str) -> System:
-    config = load_config(name)
+def build(name: str, *overrides: str) -> System:
+    config = load_config(name, overrides)
     tokenizer = abstract_tokenizer() if systems.kind(config) == "generator" else None
     return systems.build(config, tokenizer=tokenizer, num_classes=KINETICS_CLASSES)
 
@@ -64,7 +75,7 @@ def test_every_shipped_config_is_tested_here():
     shipped = {
         path.relative_to(root).with_suffix("").as_posix()
         for path in root.rglob("*.py")
-        if path.stem != "__init__"
+        if not path.stem.startswith("_")
     }
     assert shipped == set(VARIANTS)
 
@@ -126,6 +137,18 @@ def test_video_tokenizer_is_the_published_architecture():
     assert config.training.steps * config.data.batch_size == 190 * 384_000
 
 
+def test_video_tokenizer_has_the_published_adversary():
+    """5.4.1: L's discriminator, 61.3M, with blur pooling; losses as listed there."""
+    config, system = load_config("magvit2/video_tokenizer"), build("magvit2/video_tokenizer")
+    assert count(system.abstract_discriminator_params()) == pytest.approx(61.3e6, rel=0.005)
+    adversary = system.adversary
+    assert adversary.discriminator.pooling == "blur" and adversary.loss == "non_saturating"
+    assert (adversary.weight, adversary.r1_cost, adversary.lecam_weight) == (0.1, 10.0, 0.001)
+    assert config.perceptual.weight == 0.1
+    with pytest.raises(UserError, match="'resnet50' needs a converter"):
+        system.load_networks()
+
+
 def test_video_tokenizer_param_count():
     """Every parameter of encoder and decoder at paper size; the codebook has none.
 
@@ -164,7 +187,9 @@ def test_masked_video_sees_two_latent_frames_of_five():
 @pytest.mark.parametrize("name", ["magvit2/video_tokenizer", "magvit2/masked_video:l"])
 def test_whole_training_step_traces_and_is_sharded(name):
     """Forward, backward and update at paper size on a data x fsdp x tensor mesh; nothing is computed."""
-    system, mesh = build(name), make_mesh(dict(data=2, fsdp=2, tensor=2))
+    # The weights of the perceptual network are nobody's here.
+    overrides = ("--config.perceptual.weight=0.0",) if "tokenizer" in name else ()
+    system, mesh = build(name, *overrides), make_mesh(dict(data=2, fsdp=2, tensor=2))
     state = abstract_state(system, mesh)
     batch = dict(
         video=jax.ShapeDtypeStruct((4, 17, 128, 128, 3), jnp.uint8),

@@ -1,10 +1,13 @@
 """Small videos written on the fly."""
 
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what tests run in processes of their own
 
 CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".avi": "mpeg4", ".webm": "libvpx-vp9"}
 

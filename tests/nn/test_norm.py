@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit_jax.nn.norm import AdaptiveGroupNorm, GroupNorm, align_latents
+from magvit_jax.errors import UserError
+from magvit_jax.nn.norm import AdaptiveGroupNorm, GroupNorm, MomentsGroupNorm, align_latents
 
 EPS = 1e-6
 
@@ -112,3 +113,41 @@ def test_spatial_control_stays_in_its_place(adaptive_case):
         before, after = (norm.apply({"params": params}, x, latents) for latents in (z, moved))
         changed = np.any(np.asarray(before != after), axis=(0, 4))
         assert changed.sum(axis=(1, 2)).tolist() == [share, 0, 0, 0, 0]
+
+
+def moments_params(gamma, beta):
+    def linear(slope, offset):
+        return {"kernel": jnp.full((1, 1), slope), "bias": jnp.full((1,), offset)}
+
+    return {"params": {"gamma": linear(*gamma), "beta": linear(*beta)}}
+
+
+def test_moments_norm_written_out():
+    """gamma(std) norm(x) + beta(mean), the variance divided by n - 1, nothing added to the scale.
+
+    The latents 1, 1, 1, -1 have mean 1/2 and variance (1/4 + 1/4 + 1/4 + 9/4) / 3 = 1, so std 1. The pixels -1 and 1
+    are their own normalisation.
+    """
+    z = jnp.asarray([1.0, 1.0, 1.0, -1.0]).reshape(1, 2, 1, 2, 1)
+    x = jnp.asarray([-1.0, 1.0] * 3).reshape(1, 3, 1, 2, 1)
+    params = moments_params(gamma=(3.0, 0.25), beta=(4.0, 0.5))
+    y = MomentsGroupNorm(groups=1, statistics="clip").apply(params, x, z)
+    shift = 4.0 * 0.5 + 0.5
+    np.testing.assert_allclose(y[0, :, 0, :, 0], [[-3.25 + shift, 3.25 + shift]] * 3, atol=1e-5)
+
+
+def test_moments_norm_of_a_frame_written_out():
+    """The latent frames have (mean, std) (1, sqrt(1e-6)) and (0, sqrt 2); frames 1 and 2 became the second."""
+    z = jnp.asarray([1.0, 1.0, 1.0, -1.0]).reshape(1, 2, 1, 2, 1)
+    x = jnp.asarray([-1.0, 1.0] * 3).reshape(1, 3, 1, 2, 1)
+    params = moments_params(gamma=(3.0, 0.25), beta=(4.0, 0.5))
+    y = MomentsGroupNorm(groups=1, statistics="frame").apply(params, x, z)[0, :, 0, :, 0]
+    first, second = 3.0 * 1e-3 + 0.25, 3.0 * np.sqrt(2.0) + 0.25
+    expected = [[4.5 - first, 4.5 + first], [0.5 - second, 0.5 + second], [0.5 - second, 0.5 + second]]
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_moments_of_one_position_are_refused():
+    norm = MomentsGroupNorm(groups=1, statistics="frame")
+    with pytest.raises(UserError, match="needs the variance of two positions or more"):
+        norm.init(jax.random.key(0), jnp.ones((1, 1, 2, 2, 1)), jnp.ones((1, 1, 1, 1, 3)))

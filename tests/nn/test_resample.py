@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit_jax.nn.resample import Downsample, Upsample, depth_to_space, space_to_depth
+from magvit_jax.nn.resample import (
+    Downsample,
+    NearestUpsample,
+    Upsample,
+    average_pool,
+    depth_to_space,
+    space_to_depth,
+)
 
 
 def test_space_to_depth_written_out():
@@ -59,3 +66,49 @@ def test_downsample_never_looks_ahead():
     seen = np.any(np.asarray(slopes), axis=(1, 3, 4, 5))
     expected = [[2 * i - 2 <= frame <= 2 * i for frame in range(7)] for i in range(4)]
     np.testing.assert_array_equal(seen, expected)
+
+
+def one_tap(weights):
+    """A 3x3x3 kernel that multiplies the position itself by `weights`, one an output channel."""
+    kernel = np.zeros((3, 3, 3, 1, len(weights)), np.float32)
+    kernel[-1, 1, 1, 0] = weights
+    return {"params": {"conv": {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(len(weights))}}}
+
+
+def test_upsample_that_keeps_the_first_frame_written_out():
+    """Open-MAGVIT2's rule: channels are (time, height, width), output frame 1 is dropped, 0, 2 and 3 stay."""
+    x = jnp.asarray([10.0, 20.0]).reshape(1, 2, 1, 1, 1)
+    variables = one_tap([1, 2, 3, 4, 5, 6, 7, 8])
+    y = Upsample((2, 2, 2), kept_frame="first").apply(variables, x)[0, ..., 0]
+    assert y.tolist() == [[[10, 20], [30, 40]], [[20, 40], [60, 80]], [[100, 120], [140, 160]]]
+    alone = Upsample((2, 2, 2), kept_frame="first").apply(variables, x[:, :1])[0, ..., 0]
+    assert alone.tolist() == [[[10, 20], [30, 40]]]
+    thesis = Upsample((2, 2, 2)).apply(variables, x)[0, ..., 0]
+    assert thesis.tolist() == [[[50, 60], [70, 80]], [[20, 40], [60, 80]], [[100, 120], [140, 160]]]
+
+
+def test_strided_convolution_pads_one_on_every_side_written_out():
+    """A kernel of ones over ones counts the pixels that it meets: fewer at the top and left, all elsewhere."""
+    variables = {"params": {"conv": {"kernel": jnp.ones((1, 3, 3, 1, 1)), "bias": jnp.zeros(1)}}}
+    y = Downsample((1, 2, 2), kernel=(1, 3, 3)).apply(variables, jnp.ones((1, 1, 4, 4, 1)))
+    assert y[0, 0, ..., 0].tolist() == [[4, 6], [6, 9]]
+
+
+def test_average_pool_written_out():
+    frames = jnp.asarray([1.0, 2.0, 4.0, 8.0, 16.0]).reshape(1, 5, 1, 1, 1)
+    assert average_pool(frames, (2, 1, 1))[0, :, 0, 0, 0].tolist() == [1, 3, 12]
+    assert average_pool(frames, (4, 1, 1))[0, :, 0, 0, 0].tolist() == [1, 7.5]
+    assert average_pool(frames[:, 1:], (2, 1, 1), later=True)[0, :, 0, 0, 0].tolist() == [3, 12]
+    pixels = jnp.arange(8.0).reshape(1, 1, 2, 4, 1)
+    assert average_pool(pixels, (2, 2, 2))[0, 0, :, :, 0].tolist() == [[2.5, 4.5]]
+
+
+def test_nearest_upsample_written_out():
+    x = jnp.asarray([1.0, 2.0]).reshape(1, 2, 1, 1, 1)
+    y = NearestUpsample((3, 1, 2)).apply(one_tap([10]), x)[0, ..., 0]
+    assert y.tolist() == [[[10, 10]], [[20, 20]], [[20, 20]], [[20, 20]]]
+    # The convolution comes after the repetition and sees earlier frames only: here the sum of three.
+    kernel = np.zeros((3, 3, 3, 1, 1), np.float32)
+    kernel[:, 1, 1] = 1
+    variables = {"params": {"conv": {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(1)}}}
+    assert NearestUpsample((3, 1, 1)).apply(variables, x)[0, :, 0, 0, 0].tolist() == [1, 3, 5, 6]

@@ -8,7 +8,7 @@ import pytest
 
 from magvit_jax import ops
 from magvit_jax.nn.norm import normalize_groups
-from magvit_jax.transformer.layers import EncoderLayer
+from magvit_jax.nn.transformer import EncoderLayer
 
 torch = pytest.importorskip("torch", reason="needs torch and the extra `oracles`")
 pytestmark = pytest.mark.oracle

@@ -151,6 +151,13 @@ def test_encoding_a_wrong_size_is_an_error_and_not_a_guess():
         (dict(strides=((2, 2, 2), 2)), r"strides has 2, expected \(time, height, width\)"),
         (dict(strides=((2, 2, 2), (2, 0, 1))), r"strides has \(2, 0, 1\)"),
         (dict(norm_groups=3), "norm_groups 3 does not divide the 8 channels"),
+        (dict(downsampler="max"), "downsampler is 'max', expected one of strided, average"),
+        (dict(upsampler="cubic"), "upsampler is 'cubic', expected one of depth_to_space, nearest"),
+        (dict(kept_frame="middle"), "kept_frame is 'middle', expected one of last, first"),
+        (dict(adaptive_norm="std"), "adaptive_norm is 'std', expected one of pooled, spatial, moments, none"),
+        (dict(statistics="batch"), "statistics is 'batch', expected one of frame, clip"),
+        (dict(time_kernel=0), "time_kernel is 0, expected 1 or more"),
+        (dict(time_kernel=1), "time_kernel is 1, expected 1 or more, and above 1 with strides that step in time"),
     ],
 )
 def test_bad_fields_are_named(fields, message):

@@ -179,6 +179,20 @@ def test_a_gan_trains_in_the_same_loop(tmp_path):
     assert all(again.system[player].updates == 4 for player in ("generator", "discriminator"))
 
 
+def test_what_the_watch_says_is_an_event(tmp_path, records):
+    config = toy_config(training__eval_every=0, training__sample_every=0, training__steps=4)
+    seen = {}
+
+    def watch(step, values):
+        seen[step] = values
+        return ["the loss is odd"] if step == 2 else []
+
+    train(Regression(config), config, tmp_path, toy_batches(), watch=watch, stream=io.StringIO())
+    found = records(tmp_path)
+    assert [(r["step"], r.get("message")) for r in found] == [(2, None), (2, "the loss is odd"), (4, None)]
+    assert list(seen) == [2, 4] and seen[4]["loss"] == found[2]["loss"]
+
+
 def test_only_what_the_system_needs_goes_to_the_devices():
     batch = next(global_batches(toy_batches()(0, 0, 1), ("x",), make_mesh({"data": 4, "tensor": 2}), 2))
     assert batch.keys() == {"x"} and batch["x"].sharding.shard_shape(batch["x"].shape)[0] == BATCH // 4

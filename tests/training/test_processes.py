@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import training_toys
 from training_toys import Regression, leaves, toy_config, toy_train
 
@@ -18,13 +21,17 @@ from magvit_jax.training.loading import load_state
 SEED = 20  # of the step at which a run is killed
 
 
-def start(workdir, devices=8, **flags):
-    environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
+def environment(devices):
     root = Path(training_toys.__file__).parents[2]
-    environment["PYTHONPATH"] = os.pathsep.join([str(root), environment.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return dict(os.environ, XLA_FLAGS=flags, PYTHONPATH=path)
+
+
+def start(workdir, devices=8, **flags):
     arguments = [f"--{name}={value}" for name, value in {"workdir": workdir, **flags}.items()]
     command = [sys.executable, "-W", "error", training_toys.__file__, *arguments]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment(devices), stderr=subprocess.PIPE, text=True)
 
 
 def finish(*processes):
@@ -62,6 +69,54 @@ def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path):
     assert "File too large" in line and "earlier checkpoints are unharmed" in line
     assert checkpoint_steps(tmp_path) == [3]
     assert load_state(tmp_path, Regression(toy_config())).step == 3
+
+
+ON_A_SMALL_DISK = """
+set -e
+mount -t tmpfs -o size=2m tmpfs "$1"
+status=0
+"${@:3}" || status=$?
+rm -f "$1/filler"
+cp -r "$1/run" "$2"
+exit $status
+"""
+
+
+@pytest.mark.parametrize(("leave", "what"), [(12288, "the checkpoint of step 40 could not be written"), (0, "")])
+def test_a_disk_that_runs_full_ends_the_run_soon_and_harms_nothing(tmp_path, leave, what):
+    """On a real file system of 2 MiB, in a mount namespace of its own: ENOSPC, not a simulation of it.
+
+    Only one checkpoint is kept. With a little room left the log can still be written and the checkpoint cannot; with
+    none the log fails first. The run ends long before the next checkpoint, or the last step, is due.
+    """
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    space = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-c"]
+    probe = ["mount -t tmpfs -o size=2m tmpfs " + str(disk)]
+    if shutil.which("unshare") is None or subprocess.run([*space, *probe], capture_output=True).returncode:
+        pytest.skip("this system allows no mount namespace to an unprivileged user")
+    run = [sys.executable, "-W", "error", training_toys.__file__, f"--workdir={disk / 'run'}"]
+    run += ["--fill_disk_at_step=30", f"--leave={leave}"]
+    run += [
+        "--config=training__steps=400,training__checkpoint_every=20,training__checkpoint_keep=1,"
+        "training__eval_every=0,training__sample_every=0,training__log_every=1"
+    ]
+    process = subprocess.Popen(
+        [*space, ON_A_SMALL_DISK, "bash", str(disk), str(tmp_path / "kept"), *run],
+        env=environment(1),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    [(status, error)] = finish(process)
+    [line] = [line for line in error.splitlines() if line.startswith("magvit_jax.errors.UserError")]
+    assert status == 1 and what in line and "No space left on device" in line, error
+    assert "Traceback" not in error.split(line)[1]
+    assert checkpoint_steps(tmp_path / "kept") == [20]
+    config = toy_config()
+    assert load_state(tmp_path / "kept", Regression(config)).step == 20
+    log = (tmp_path / "kept" / "metrics.jsonl").read_text()  # its last line may be half, which the next start drops
+    steps = [int(step) for step in re.findall(r'^{"step": (\d+),', log, re.MULTILINE)]
+    assert steps == list(range(1, steps[-1] + 1)) and 28 <= steps[-1] < 55
 
 
 def test_two_processes_share_a_run_and_stop_together(tmp_path, uninterrupted, records):

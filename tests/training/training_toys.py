@@ -1,6 +1,7 @@
 """Toy systems for the tests of the loop, and a script that trains one in a process of its own."""
 
 import argparse
+import contextlib
 import os
 import resource
 import signal
@@ -246,6 +247,15 @@ def _kill_while_saving(folder: Path, step: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _fill_disk(path: Path, leave: int) -> None:
+    """Takes what is free on the disk of `path`, but for some bytes."""
+    with path.open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            while file.write(b"0" * 4096):
+                pass
+        file.truncate(file.tell() - leave)
+
+
 def main() -> None:
     flags = argparse.ArgumentParser()
     flags.add_argument("--workdir", type=Path, required=True)
@@ -255,10 +265,14 @@ def main() -> None:
     flags.add_argument("--kill_while_saving", type=int)
     flags.add_argument("--terminate_at_step", type=int)
     flags.add_argument("--full_disk_at_step", type=int)
+    flags.add_argument("--fill_disk_at_step", type=int)
+    flags.add_argument("--leave", type=int, default=0, help="bytes that --fill_disk_at_step leaves free")
+    flags.add_argument("--config", default="", help="overrides of toy_config: NAME=INTEGER,...")
     args = flags.parse_args()
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    config = toy_config()
+    overrides = dict(pair.split("=") for pair in args.config.split(",") if pair)
+    config = toy_config(**{name: int(value) for name, value in overrides.items()})
     if args.coordinator:
         jax.distributed.initialize(args.coordinator, 2, args.process)
         config.mesh = dict(data=2, fsdp=-1, tensor=2, sequence=1)
@@ -274,6 +288,12 @@ def main() -> None:
             while latest_step(args.workdir) is None:  # let the first checkpoint be finished
                 time.sleep(0.01)
             resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
+        if step == args.fill_disk_at_step:
+            while latest_step(args.workdir) is None:
+                time.sleep(0.01)
+            _fill_disk(args.workdir.parent / "filler", args.leave)
+        if args.fill_disk_at_step and step > args.fill_disk_at_step:
+            time.sleep(0.1)  # writing in the background gets time to fail
 
     toy_train(args.workdir, batches=toy_batches(at_step=at_step), config=config)
 

@@ -1,13 +1,29 @@
 """`evaluate`: a model on a folder or on the embedded test clips."""
 
+import json
+
+import numpy as np
 import pytest
 
-from magvit_jax import workflows
+import magvit_jax
+from magvit_jax import metrics, workflows
 from magvit_jax.errors import UserError
+from magvit_jax.evaluation import fd_small
+from magvit_jax.evaluation.small_features import shipped
+from magvit_jax.tokenizer.tokenizer import ClipFormat
+from magvit_jax.workflows.evaluate import test_clips as embedded_clips
+
+
+def evaluate(*arguments, **more):
+    said = []
+    values, rows = workflows.evaluate(*arguments, **more, say=said.append)
+    return values, rows, said
 
 
 def test_a_generator_on_the_embedded_clips(tiny):
-    values, rows = workflows.evaluate(tiny.generator.bundle, None, ["psnr", "codebook", "frame_prediction"], num=5)
+    values, rows, said = evaluate(
+        tiny.generator.bundle, None, ["psnr", "codebook", "frame_prediction"], num=5
+    )
     assert values["reconstruction"]["clips"] == values["frame_prediction"]["clips"] == 5
     assert 0 < values["reconstruction"]["codebook_use"] <= 1
     prediction = values["frame_prediction"]
@@ -16,14 +32,56 @@ def test_a_generator_on_the_embedded_clips(tiny):
     assert any("reconstruction PSNR, 5 clips" in name for name in names)
     assert any("PSNR of unseen frames" in name for name in names)
     assert not any("reconstruction SSIM" in name for name in names)
+    assert "fd_small" not in values
+    assert said == ["reconstruction: 5 of 5 clips", "frame prediction: 5 of 5 clips"]
 
 
 def test_every_long_enough_video_of_a_folder_is_measured(tiny, mixed, caplog):
-    values, rows = workflows.evaluate(tiny.tokenizer.workdir, mixed, ["psnr", "ssim"])
+    values, rows, _ = evaluate(tiny.tokenizer.workdir, mixed, ["psnr", "ssim"])
     assert values["reconstruction"]["clips"] == 1  # the others are broken, or shorter than nine frames
     assert len(rows) == 2
     for name in ("cut.mp4", "nothing.mp4", "portrait.mp4"):
         assert name in caplog.text
+
+
+def test_fd_small_of_a_tokenizer_is_that_of_its_reconstructions(tiny):
+    values, rows, said = evaluate(tiny.tokenizer.bundle, None, ["fd_small"], num=70)
+    found = values["fd_small"]
+    assert found["protocol"] == "fd_small" and found["network"] == shipped().fingerprint
+    assert set(found) == {"protocol", "network", "note", "reconstruction"}
+    video = np.concatenate([batch["video"] for batch in embedded_clips(ClipFormat(9, 16, 16), None, 70)])
+    tokenizer = magvit_jax.load_tokenizer(tiny.tokenizer.bundle)
+    made = np.asarray(tokenizer.reconstruct(video))
+    assert found["reconstruction"]["value"] == pytest.approx(fd_small(video, made), rel=1e-3)
+    assert found["reconstruction"]["baseline"] == pytest.approx(
+        fd_small(video, metrics.mean_frame(video)), rel=1e-3
+    )
+    assert (
+        found["reconstruction"]["low"] <= found["reconstruction"]["value"] <= found["reconstruction"]["high"]
+    )
+    assert (found["reconstruction"]["clips"], found["reconstruction"]["frames"]) == (70, 9)
+    assert json.loads(json.dumps(values)) == values
+    assert [row.measure.split(",")[0] for row in rows] == ["fd_small of reconstruction"]
+    assert rows[0].better == "lower" and rows[0].ours == found["reconstruction"]["value"]
+    assert said == ["reconstruction: 64 of 70 clips", "reconstruction: 70 of 70 clips"]
+
+
+def test_fd_small_of_a_generator_is_also_that_of_its_tasks(tiny):
+    values, rows, said = evaluate(tiny.generator.bundle, None, ["fd_small"], num=6)
+    found = values["fd_small"]
+    assert set(found) - {"protocol", "network", "note"} == {
+        "reconstruction",
+        "frame_prediction",
+        "class_conditional",
+    }
+    assert found["frame_prediction"]["baseline_name"] == "repeating the last given frame"
+    assert found["class_conditional"]["baseline"] == found["reconstruction"]["baseline"]
+    assert (
+        len({found[name]["value"] for name in ("reconstruction", "frame_prediction", "class_conditional")})
+        == 3
+    )
+    assert len(rows) == 3 and said[-1] == "generation by class: 6 of 6 clips"
+    assert "frame_prediction" not in values  # its PSNR was not asked for
 
 
 @pytest.mark.parametrize(
@@ -36,6 +94,11 @@ def test_every_long_enough_video_of_a_folder_is_measured(tiny, mixed, caplog):
 def test_metrics_that_cannot_be_are_named(tiny, model, metrics, message):
     with pytest.raises(UserError, match=message):
         workflows.evaluate(getattr(tiny, model).bundle, None, metrics)
+
+
+def test_one_clip_has_no_distance(tiny, mixed):
+    with pytest.raises(UserError, match="metric fd_small: 1 clip; expected 2 or more"):
+        workflows.evaluate(tiny.tokenizer.bundle, mixed, ["fd_small"])
 
 
 def test_a_folder_without_video_is_refused(tiny, tmp_path):

@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+from tiny_models import moving_square, random_params
 
 import magvit_jax
-from magvit_jax import workflows
+from magvit_jax import metrics, workflows
+from magvit_jax.data import ClipSpec, FrameStream, load_clip
 from magvit_jax.errors import UserError
-from magvit_jax.media.video_io import read_video
-from magvit_jax.workflows.reconstruct import WINDOW, output_name
+from magvit_jax.media.video_io import read_video, write_mp4
+from magvit_jax.tokenizer.magvit2 import MagvitV2
+from magvit_jax.tokenizer.quantizer import LookupFreeQuantizer
+from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer
+from magvit_jax.workflows.reconstruct import output_name
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +55,95 @@ def test_the_score_is_that_of_the_picture(tokenizer, mixed, tmp_path):
     assert abs(pair[:, :16].mean() * 255 - original[:, 2:22].mean()) < 8
 
 
-def test_long_videos_are_tokenized_in_windows(tokenizer, tmp_path):
-    from magvit_jax.workflows.reconstruct import _windows
-
-    stride = tokenizer.model.compression[0]
-    window = 1 + WINDOW * stride
-    video = np.random.default_rng(0).integers(0, 256, (window + 3, 8, 8, 3), dtype=np.uint8)
-    output = _windows(tokenizer, video)
-    assert output.shape == video.shape
-    np.testing.assert_array_equal(output[:window], tokenizer.reconstruct(video[None, :window])[0])
-    last = np.concatenate([video[window:], np.repeat(video[-1:], window - 3, axis=0)])
-    np.testing.assert_array_equal(output[window:], tokenizer.reconstruct(last[None])[0, :3])
+def test_a_video_is_reconstructed_as_one_whole(tokenizer, tmp_path):
+    write_mp4(tmp_path / "long.mp4", moving_square(37), fps=12)
+    scores = workflows.reconstruct(tokenizer, tmp_path / "long.mp4", tmp_path / "out", say=lambda _: None)
+    video = load_clip(tmp_path / "long.mp4", ClipSpec(1, 16, 16), whole=True)
+    expected = np.asarray(tokenizer.reconstruct(video[None]))[0]
+    psnr = float(metrics.psnr(video, np.rint(expected * 255).astype(np.uint8)))
+    assert list(scores.values()) == [pytest.approx(psnr, abs=1e-3)]
+    shown = read_video(tmp_path / "out" / "long_mp4.gif")[:, 6::12, 6::12]  # enlarged by twelve
+    assert np.abs(shown / 255.0 - expected).mean() < 0.02  # a palette of 256 colours a frame
 
 
-def test_other_sizes_and_those_that_do_not_fit(tokenizer, mixed, tmp_path):
-    workflows.reconstruct(tokenizer, mixed / "image.png", tmp_path, height=8, width=24, say=lambda _: None)
+def test_sizes_that_the_strides_do_not_divide_are_padded_and_cropped(tokenizer, mixed, tmp_path):
+    said = []
+    workflows.reconstruct(tokenizer, mixed / "image.png", tmp_path, height=8, width=24, say=said.append)
     assert read_video(tmp_path / "image_png.png").shape == (1, 8, 48, 3)
-    with pytest.raises(UserError, match="height a multiple of 4"):
-        workflows.reconstruct(tokenizer, mixed, tmp_path / "no", height=10, say=lambda _: None)
+    workflows.reconstruct(tokenizer, mixed / "image.png", tmp_path, height=10, width=24, say=said.append)
+    assert read_video(tmp_path / "image_png.png").shape == (1, 10, 48, 3)
+    workflows.reconstruct(tokenizer, mixed / "odd.gif", tmp_path, height=16, width=15, say=said.append)
+    assert len(read_video(tmp_path / "odd_gif.mp4")) == 5
+    assert "padded" not in said[0]
+    assert "1 frame of 10x24 (padded to 1 frame of 12x24 and cropped back)" in said[1]
+    assert "5 frames of 16x15 (padded to 5 frames of 16x16 and cropped back)" in said[2]
+    with pytest.raises(UserError, match="height is 0: expected 1 or more"):
+        workflows.reconstruct(tokenizer, mixed, tmp_path / "no", height=0, say=said.append)
     assert not (tmp_path / "no").exists()
+
+
+def test_whole_files_keep_their_size_and_frames(tokenizer, mixed, tmp_path):
+    said = []
+    scores = workflows.reconstruct(tokenizer, mixed, tmp_path / "out", whole=True, say=said.append)
+    assert len(scores) == 5 and "2 of 7 files skipped" in said
+    written = {path.name: read_video(path).shape for path in (tmp_path / "out").iterdir()}
+    assert set(written) == {
+        *("square_mp4.mp4", "square_mp4_beside.mp4", "sub_portrait_mp4.mp4", "sub_portrait_mp4_beside.mp4"),
+        *("odd_gif.mp4", "odd_gif_beside.mp4", "image_png.png", "alpha_png.png"),
+    }
+    assert written["sub_portrait_mp4.mp4"] == (6, 48, 26, 3)
+    assert written["odd_gif.mp4"] == (5, 22, 34, 3)  # mp4 has even sides only
+    assert written["image_png.png"] == (1, 20, 48, 3)
+    assert any("6 frames of 48x26 (padded to 9 frames of 48x28 and cropped back)" in line for line in said)
+    video = read_video(mixed / "sub" / "portrait.mp4")
+    padded = np.pad(video, ((0, 3), (0, 0), (0, 2), (0, 0)), mode="edge")
+    expected = np.asarray(tokenizer.reconstruct(padded[None]))[0, :6, :, :26]
+    error = np.abs(read_video(tmp_path / "out" / "sub_portrait_mp4.mp4") / 255.0 - expected).mean()
+    assert error < 0.02
+    with pytest.raises(UserError, match="whole takes the size of the file"):
+        workflows.reconstruct(tokenizer, mixed, tmp_path / "no", whole=True, height=16, say=said.append)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, UserError("a.mp4: damaged")])
+def test_what_is_not_finished_has_no_name(tokenizer, tmp_path, monkeypatch, error):
+    write_mp4(tmp_path / "a.mp4", moving_square(60))
+    whole_file = FrameStream.__iter__
+
+    def breaks_off(self):
+        for i, frame in enumerate(whole_file(self)):
+            if i == 50:
+                assert len(list((tmp_path / "out").iterdir())) == 2  # being written, under other names
+                raise error
+            yield frame
+
+    monkeypatch.setattr(FrameStream, "__iter__", breaks_off)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a_mp4.mp4").write_bytes(b"of an earlier run")
+    (tmp_path / "out" / "a_mp4_beside.mp4").write_bytes(b"of an earlier run")
+    with pytest.raises((KeyboardInterrupt, UserError)):
+        workflows.reconstruct(tokenizer, tmp_path / "a.mp4", tmp_path / "out", whole=True, say=lambda _: None)
+    left = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert left == {name: b"of an earlier run" for name in ("a_mp4.mp4", "a_mp4_beside.mp4")}
+
+
+def test_a_model_that_does_not_stream_says_so(tokenizer, mixed, tmp_path):
+    model = MagvitV2(
+        base_channels=8,
+        channel_multipliers=(1, 1),
+        strides=((4, 1, 1),),
+        blocks=0,
+        mid_blocks=0,
+        quantizer=LookupFreeQuantizer(6),
+        norm_groups=4,
+        statistics="clip",
+    )
+    clip = ClipFormat(5, 16, 16)
+    windows, said = Tokenizer(model, random_params(model, clip.shape), clip), []
+    workflows.reconstruct(windows, mixed / "square.mp4", tmp_path, say=said.append)
+    assert "in windows of 5 frames, each by itself" in said[0]
+    assert "11 frames of 16x16 (padded to 15 frames of 16x16 and cropped back)" in said[1]
+    workflows.reconstruct(windows, mixed / "image.png", tmp_path, say=said.append)
+    assert "1 frame of 16x16, PSNR" in said[3]  # an image is a clip of its own
 
 
 @pytest.mark.parametrize(

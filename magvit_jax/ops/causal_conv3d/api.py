@@ -81,7 +81,7 @@ def causal_conv3d(
     Source: thesis chapter 5.3 (causal 3D convolutions of MAGVIT-v2).
     """
     strides = tuple(int(stride) for stride in strides)
-    _check(x_BTHWC, kernel_THWIO, strides, bias, history)
+    check("causal_conv3d", x_BTHWC, kernel_THWIO, strides, bias, history)
     taps = kernel_THWIO.shape[0]
     if history is not None:
         x_BTHWC, zero_frames = jnp.concatenate([history, x_BTHWC], axis=1), 0
@@ -90,41 +90,43 @@ def causal_conv3d(
         last_input = (output_length(x_BTHWC.shape[1], strides[0]) - 1) * strides[0]
         zero_frames = min(taps - 1, last_input)
         kernel_THWIO = kernel_THWIO[taps - 1 - zero_frames :]
-    function = _pick(implementation, kernel_THWIO.shape, strides)
+    function = pick("causal_conv3d", implementation, kernel_THWIO.shape, strides)
     y_BTHWC = function(x_BTHWC, kernel_THWIO, strides, zero_frames)
     if bias is not None:
         y_BTHWC = y_BTHWC + lax.broadcast_in_dim(bias, y_BTHWC.shape, (4,))
     return y_BTHWC
 
 
-def _pick(implementation: str | None, kernel_shape: tuple[int, ...], strides: tuple[int, int, int]):
+def pick(op: str, implementation: str | None, kernel_shape: tuple[int, ...], strides: tuple[int, int, int]):
+    """The function of `IMPLEMENTATIONS` that was asked for, or the default; `op` is who asks."""
     backend = jax.default_backend()
     name = (
         default_implementation(backend, kernel_shape, strides) if implementation is None else implementation
     )
     if name not in IMPLEMENTATIONS:
         known = ", ".join(sorted(IMPLEMENTATIONS))
-        raise UserError(f"causal_conv3d: implementation {name!r} is unknown; available on {backend}: {known}")
+        raise UserError(f"{op}: implementation {name!r} is unknown; available on {backend}: {known}")
     return IMPLEMENTATIONS[name]
 
 
-def _check(x_BTHWC, kernel_THWIO, strides, bias, history) -> None:
+def check(op: str, x_BTHWC, kernel_THWIO, strides, bias=None, history=None) -> None:
+    """UserError, in the name of `op`, where shapes or dtypes do not fit."""
     if x_BTHWC.ndim != 5 or kernel_THWIO.ndim != 5 or 0 in x_BTHWC.shape or 0 in kernel_THWIO.shape:
         raise UserError(
-            f"causal_conv3d: x {x_BTHWC.shape} and kernel {kernel_THWIO.shape} must be [B, T, H, W, C] and"
+            f"{op}: x {x_BTHWC.shape} and kernel {kernel_THWIO.shape} must be [B, T, H, W, C] and"
             " [T, H, W, C, C_out], none of them empty"
         )
     if x_BTHWC.shape[4] != kernel_THWIO.shape[3]:
         raise UserError(
-            f"causal_conv3d: x has {x_BTHWC.shape[4]} channels, the kernel expects {kernel_THWIO.shape[3]}"
+            f"{op}: x has {x_BTHWC.shape[4]} channels, the kernel expects {kernel_THWIO.shape[3]}"
         )
     if len(strides) != 3 or min(strides) < 1:
-        raise UserError(f"causal_conv3d: strides {strides} must be three numbers of at least 1")
+        raise UserError(f"{op}: strides {strides} must be three numbers of at least 1")
     dtypes = {array.dtype for array in (x_BTHWC, kernel_THWIO, bias, history) if array is not None}
     if len(dtypes) > 1 or not jnp.issubdtype(x_BTHWC.dtype, jnp.floating):
-        raise UserError(f"causal_conv3d: expected one float dtype for all, got {sorted(map(str, dtypes))}")
+        raise UserError(f"{op}: expected one float dtype for all, got {sorted(map(str, dtypes))}")
     if bias is not None and bias.shape != kernel_THWIO.shape[4:]:
-        raise UserError(f"causal_conv3d: bias has shape {bias.shape}, expected {kernel_THWIO.shape[4:]}")
+        raise UserError(f"{op}: bias has shape {bias.shape}, expected {kernel_THWIO.shape[4:]}")
     past = (x_BTHWC.shape[0], kernel_THWIO.shape[0] - 1, *x_BTHWC.shape[2:])
     if history is not None and history.shape != past:
-        raise UserError(f"causal_conv3d: history has shape {history.shape}, expected {past}")
+        raise UserError(f"{op}: history has shape {history.shape}, expected {past}")

@@ -1,5 +1,7 @@
 """The sizes of a causal convolution: paddings, output lengths, and which frame meets which tap."""
 
+SpatialPadding = tuple[tuple[int, int], tuple[int, int]]  # zeros (before, after) height and width
+
 
 def spatial_padding(size: int) -> tuple[int, int]:
     """Zeros before and after one spatial axis for a kernel of `size`: output i is centred on input s * i.

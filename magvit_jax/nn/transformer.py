@@ -1,4 +1,7 @@
-"""The transformer layer of BERT, with normalisation after (the thesis) or before each sub-layer."""
+"""The transformer layer of BERT, with normalisation after (the thesis) or before each sub-layer.
+
+Shared by the masked transformer and by the tokenizers that attend.
+"""
 
 import flax.linen as nn
 import jax
@@ -19,8 +22,8 @@ GELU_CUBIC = 0.044715
 def gelu(x: Array) -> Array:
     """The tanh approximation of GELU, as x sigmoid(2 u): u = sqrt(2 / pi) (x + 0.044715 x^3).
 
-    The backward pass computes the sigmoid again: with the activations as wide as an MLP's, a CPU reads and writes
-    them more slowly than it computes.
+    The backward pass computes the sigmoid again: with the activations as wide as an MLP's, a CPU reads and
+    writes them more slowly than it computes.
     """
     return x * jax.nn.sigmoid(_gelu_argument(x))
 
@@ -48,15 +51,16 @@ class LayerNorm(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x_BLD: Array) -> Array:
-        width = x_BLD.shape[-1:]
-        scale_D = self.param("scale", param(nn.initializers.ones, "norm"), width)
-        bias_D = self.param("bias", param(nn.initializers.zeros, "norm"), width)
-        x_BLD = x_BLD.astype(jnp.float32)
-        x_BLD = x_BLD - jnp.mean(x_BLD, axis=-1, keepdims=True)
-        variance_BL1 = jnp.mean(jnp.square(x_BLD), axis=-1, keepdims=True)
-        y_BLD = x_BLD * jax.lax.rsqrt(variance_BL1 + LAYER_NORM_EPSILON)
-        return (y_BLD * scale_D[None, None] + bias_D[None, None]).astype(self.dtype)
+    def __call__(self, x: Array) -> Array:
+        """[..., D] -> [..., D]."""
+        width, lead = x.shape[-1:], tuple(range(x.ndim - 1))
+        scale = self.param("scale", param(nn.initializers.ones, "norm"), width)
+        bias = self.param("bias", param(nn.initializers.zeros, "norm"), width)
+        x = x.astype(jnp.float32)
+        x = x - jnp.mean(x, axis=-1, keepdims=True)
+        variance = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+        y = x * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+        return (y * jnp.expand_dims(scale, lead) + jnp.expand_dims(bias, lead)).astype(self.dtype)
 
 
 class Dense(nn.Module):
@@ -70,7 +74,7 @@ class Dense(nn.Module):
     """
 
     features: int
-    names: tuple[str, str]
+    names: tuple[str | None, str | None]
     kernel_init: nn.initializers.Initializer
     dtype: Dtype
 
@@ -103,8 +107,8 @@ class EncoderLayer(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x_BLD: Array, deterministic: bool) -> Array:
-        """[B, L, D] -> [B, L, D]."""
+    def __call__(self, x_BLD: Array, deterministic: bool, mask: Array | None = None) -> Array:
+        """[B, L, D] -> [B, L, D]; `mask` as in `nn.attention.attention`, all positions see all by default."""
         attention = SelfAttention(
             heads=self.heads,
             dropout=self.attention_dropout,
@@ -114,7 +118,7 @@ class EncoderLayer(nn.Module):
         )
 
         def attend(y_BLD: Array) -> Array:
-            return attention(y_BLD, deterministic=deterministic)
+            return attention(y_BLD, mask, deterministic=deterministic)
 
         x_BLD = self._residual(x_BLD, attend, "attention", deterministic)
         return self._residual(x_BLD, self._mlp, "mlp", deterministic)

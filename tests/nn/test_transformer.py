@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magvit_jax.transformer.layers import LayerNorm, gelu
+from magvit_jax.nn.transformer import LayerNorm, gelu
 
 
 def test_gelu_and_its_gradient_equal_the_tanh_form():

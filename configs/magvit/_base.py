@@ -1,0 +1,154 @@
+"""What all 3D-VQ models of thesis ch. 3 share (3.3.1): "the same learning recipe across all datasets, with
+the only variation in the number of training epochs".
+
+Where the thesis is silent: commitment 0.25, codebook 1, entropy 0.1 at temperature 0.01, reconstruction 1 and
+one epoch of warm-up are those of the authors' code; LeCam's 0.001 is that of 5.4.1. docs/fidelity.md has the
+rest.
+"""
+
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from .._length import train_for
+
+BATCH = {"b": 128, "l": 256}
+CHANNELS = {"b": 64, "l": 128}
+# By pixels a side: channel multipliers of the tokenizer, whether time is halved between them, and the
+# discriminator's.
+SIZES = {
+    128: ((1, 2, 2, 4), (True, True, False), (2, 4, 4, 4, 4)),
+    64: ((1, 2, 4), (True, True), (2, 4, 4, 4)),
+}
+
+#: Of both players.
+OPTIMIZER = dict(
+    name="adam",
+    learning_rate=1e-4,
+    warmup_steps=0,  # `train_for` makes it one epoch
+    schedule="cosine",
+    final_fraction=0.0,
+    b1=0.0,
+    b2=0.99,
+    eps=1e-8,
+    weight_decay=0.0,
+    decay_kernels_only=True,
+    clip_norm=0.0,
+)
+
+
+def video_config(
+    name: str, variant: str, *, epochs: Mapping[str, int], videos: int, pixels: int = 128
+) -> ConfigDict:
+    """A 3D-VQ model: 16 frames of pixels x pixels to 4x16x16 tokens.
+
+    Args:
+      variant: "b" or "l".
+      epochs: of each variant, Tab. 3.1; videos: in an epoch.
+    """
+    multipliers, temporal_downsample, discriminator_multipliers = SIZES[pixels]
+    large = variant == "l"
+    config = ConfigDict(
+        dict(
+            name=f"magvit_{name}_{variant}",
+            system="video_tokenizer",
+            seed=0,
+            init_from="",
+            inflation=dict(method="central", discriminator=True),
+            data=dict(
+                source="video_folder",
+                path="",
+                frames=16,
+                height=pixels,
+                width=pixels,
+                stride=1,
+                flip=False,
+                random_crop=True,
+                batch_size=BATCH[variant],
+                eval_batch_size=BATCH[variant],
+                eval_clips=1024,
+                size=1,
+                seed=0,
+                held_out=0.05,
+                workers=8,
+                cache_mb=0,
+                tfds=dict(data_dir="", train_split="train", test_split="test", feature=""),
+            ),
+            model=dict(
+                architecture="magvit",
+                base_channels=CHANNELS[variant],
+                channel_multipliers=multipliers,
+                temporal_downsample=temporal_downsample,
+                blocks=2,
+                mid_blocks=2,
+                quantizer=dict(name="vq", size=1024, width=256),
+                dims=3,
+                padding="reflect",
+                norm_groups=32,
+                statistics="clip",
+                remat=large,
+                dtype="float32",
+            ),
+            loss=dict(
+                reconstruction=1.0,
+                commitment=0.25,
+                codebook=1.0,
+                entropy=0.1,
+                entropy_annealing_factor=1.0,
+                entropy_annealing_steps=0,
+                entropy_temperature=0.01,
+            ),
+            discriminator=dict(
+                base_channels=CHANNELS[variant],
+                channel_multipliers=discriminator_multipliers,
+                pooling="average",
+                dims=3,
+                remat=large,
+                dtype="float32",
+            ),
+            adversarial=dict(
+                weight=0.1,
+                loss="non_saturating",
+                r1_cost=10.0,
+                r1_every=1,
+                lecam_weight=0.001,
+                lecam_decay=0.999,
+                start_step=0,
+                ema_decay=0.0,
+                optimizer=dict(OPTIMIZER),
+            ),
+            perceptual=dict(weight=0.1, network="resnet50", path=""),
+            optimizer=dict(OPTIMIZER),
+            training=dict(
+                steps=1,
+                microbatches=1,
+                ema_decay=0.999,
+                log_every=100,
+                eval_every=5000,
+                sample_every=5000,
+                checkpoint_every=1000,
+                checkpoint_keep=3,
+                max_nonfinite=10,
+                tensorboard=False,
+                rng_impl="threefry2x32",
+            ),
+            mesh=dict(data=-1, fsdp=1, tensor=1, sequence=1),
+            sharding_rules=(),
+        )
+    )
+    train_for(config, epochs[variant], videos, BATCH[variant])
+    return config
+
+
+def image_config(
+    name: str, variant: str, *, epochs: int, images: int, batch_size: int, pixels: int = 128
+) -> ConfigDict:
+    """The 2D-VQ model in the architecture of `video_config`: no convolution sees a second frame."""
+    config = video_config(name, variant, epochs={variant: epochs}, videos=images, pixels=pixels)
+    config.inflation.update(method="", discriminator=False)
+    config.data.update(source="image_folder", frames=1, flip=True, eval_batch_size=256)
+    levels = len(config.model.channel_multipliers)
+    config.model.update(dims=2, statistics="frame", temporal_downsample=(False,) * (levels - 1))
+    config.discriminator.dims = 2
+    train_for(config, epochs, images, batch_size)
+    return config

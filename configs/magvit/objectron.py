@@ -1,0 +1,27 @@
+"""MAGVIT 3D-VQ for Objectron: 16 frames of 128x128 to 4x16x16 tokens of 1,024 codes (thesis ch. 3).
+
+Paper: epochs of Tab. 3.1; it is the tokenizer behind frame interpolation in Tab. 6.7, and its own fidelity is
+not reported. Variants: b, the default, and l.
+
+Data: Objectron as a folder of videos, as in magvit/ucf101.py.
+
+Inflation, the perceptual network and precision: as magvit/ucf101.py says.
+
+Cost: b, 128 clips a step: 112,500 steps, 3 days at the thesis's 0.41 steps/s on 16 TPU-v2 chips. l, 256 clips
+a step: 112,500 steps, 56 hours at its 0.56 steps/s on 32 TPU-v4 chips. Not measured here; magvit/ucf101.py
+counts what a clip takes.
+
+    magvit train --config=magvit/objectron:b --config.data.path=VIDEOS --config.init_from=runs/imagenet_b \
+        --workdir=runs/objectron_b
+"""
+
+from ml_collections import ConfigDict
+
+from . import _base
+
+EPOCHS = {"b": 1000, "l": 2000}  # Tab. 3.1
+VIDEOS = 14_400  # 6.5.6
+
+
+def get_config(variant: str = "b") -> ConfigDict:
+    return _base.video_config("objectron", variant, epochs=EPOCHS, videos=VIDEOS)

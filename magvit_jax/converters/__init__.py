@@ -1,0 +1,1 @@
+"""Weights of other people's tokenizers, read into this library's and written back under their names."""

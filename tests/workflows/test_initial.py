@@ -1,0 +1,137 @@
+"""A run that starts from an image model: what is inflated, and what is refused."""
+
+import flax.traverse_util
+import numpy as np
+import pytest
+from tiny_models import quiet_train
+
+from magvit_jax import bundles, systems
+from magvit_jax.cli.flags import load_config
+from magvit_jax.errors import UserError
+from magvit_jax.tokenizer.inflation import inflate
+from magvit_jax.workflows.initial import initial_params
+
+# ml_collections loads config files by a function that Python wants to retire.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+#: The published configs, shrunk. At this learning rate a step changes nothing that float32 can show.
+SMALL = (
+    "data.source=embedded",
+    "data.height=16",
+    "data.width=16",
+    "data.batch_size=8",
+    "data.eval_batch_size=8",
+    "data.eval_clips=8",
+    "data.size=64",
+    "data.random_crop=False",
+    "data.workers=0",
+    "model.base_channels=8",
+    "model.channel_multipliers=(1,1)",
+    "model.blocks=1",
+    "model.mid_blocks=0",
+    "model.quantizer.size=16",
+    "model.quantizer.width=4",
+    "model.norm_groups=4",
+    "discriminator.base_channels=4",
+    "discriminator.channel_multipliers=(2,)",
+    "perceptual.weight=0",
+    "optimizer.warmup_steps=0",
+    "optimizer.learning_rate=1e-30",
+    "adversarial.optimizer.warmup_steps=0",
+    "adversarial.optimizer.learning_rate=1e-30",
+    "training.steps=1",
+    "training.log_every=1",
+    "training.sample_every=0",
+    "training.eval_every=0",
+    "training.checkpoint_every=1",
+)
+IMAGE = ("data.frames=1", "data.flip=False", "model.temporal_downsample=(False,)")
+VIDEO = ("data.frames=4", "model.temporal_downsample=(True,)")
+
+
+def config_of(name, *more):
+    return load_config(f"magvit/{name}", [f"--config.{value}" for value in (*SMALL, *more)])
+
+
+def video_config(init_from="", *more):
+    return config_of("ucf101", *VIDEO, f"init_from={init_from}", *more)
+
+
+def flat(tree):
+    return {key: np.asarray(value) for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()}
+
+
+def assert_same(actual, expected):
+    actual, expected = flat(actual), flat(expected)
+    assert set(actual) == set(expected)
+    for key, value in expected.items():
+        np.testing.assert_array_equal(actual[key], value, err_msg=key)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The workdir, the final state and the bundle of an image model."""
+    workdir = tmp_path_factory.mktemp("image") / "run"
+    state = quiet_train(config_of("imagenet", *IMAGE), workdir).system
+    return workdir, state, bundles.write(bundles.from_workdir(workdir), workdir.parent / "bundle")
+
+
+def test_both_players_and_the_moving_average_start_inflated(image, tmp_path):
+    workdir, before, _ = image
+    config = video_config(workdir)
+    assert (config.inflation.method, config.inflation.discriminator) == ("central", True)  # as published
+    after = quiet_train(config, tmp_path / "video").system
+    system = systems.build(config)
+    generator = inflate(before.generator.ema_params, system.abstract_params(), "central")
+    assert_same(after.generator.params, generator)
+    assert_same(after.generator.ema_params, generator)
+    assert_same(
+        after.discriminator.params,
+        inflate(before.discriminator.params, system.abstract_discriminator_params(), "central"),
+    )
+    assert flat(generator)["encoder/conv_in/kernel"].shape[0] == 3
+
+
+def test_of_a_bundle_the_tokenizer_alone(image):
+    *_, bundle = image
+    config = video_config(bundle, "inflation.discriminator=False", "inflation.method=average")
+    system = systems.build(config)
+    start = initial_params(config, system)
+    assert list(start) == ["params"]
+    assert_same(start["params"], inflate(bundles.read(bundle).params, system.abstract_params(), "average"))
+
+
+def test_without_an_adversary_there_is_none_to_inflate(image):
+    config = video_config(image[2], "adversarial.weight=0")
+    assert list(initial_params(config, systems.build(config))) == ["params"]
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "message"),
+    [
+        ("none", (), "config.inflation.method: 'central' without config.init_from; expected an image token"),
+        ("bundle", (), "bundle is a bundle, which holds no discriminator; expected the workdir of adver"),
+        ("bundle", ("inflation.method=first",), "inflation 'first' is unknown; expected one of central"),
+        (
+            "bundle",
+            ("inflation.method=",),
+            r"parameter decoder/conv_in/kernel is \[1, 3, 3, 4, 8\]; expected \[3, 3, 3, 4, 8\]",
+        ),
+        (
+            "bundle",
+            ("model.base_channels=16",),
+            r"decoder/conv_in/bias is \[8\]; cannot be inflated to \[16\]",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(image, source, more, message):
+    config = video_config(image[2] if source == "bundle" else "", *more)
+    with pytest.raises(UserError, match=message):
+        initial_params(config, systems.build(config))
+
+
+def test_a_run_without_a_discriminator_has_none_to_give(tmp_path):
+    quiet_train(config_of("imagenet", *IMAGE, "adversarial.weight=0"), tmp_path / "plain")
+    config = video_config(tmp_path / "plain")
+    with pytest.raises(UserError, match="plain was trained without a discriminator; expected the workdir"):
+        initial_params(config, systems.build(config))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.nn import initializers
 
 from magvit_jax import ops
-from magvit_jax.partitioning import param
+from magvit_jax.partitioning import constrain, param
 from magvit_jax.typing import Array, Dtype
 
 
@@ -39,6 +39,8 @@ class CausalConv3D(nn.Module):
         """Maps [B, T, H, W, C] to [B, 1 + (T-1)//s_t, H/s_h, W/s_w, features]."""
         shape = (*self.kernel, x_BTHWC.shape[-1], self.features)
         kernel = self.param("kernel", param(self.kernel_init, None, None, None, "conv_in", "conv_out"), shape)
+        # Gathered over fsdp before use. Left split, XLA's partitioner gives stacked convolutions wrong gradients.
+        kernel = constrain(kernel, None, None, None, None, "conv_out")
         x = ops.causal_conv3d(
             x_BTHWC.astype(self.dtype),
             kernel.astype(self.dtype),

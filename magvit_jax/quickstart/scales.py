@@ -30,6 +30,11 @@ class Scale:
     prediction_target: float | None = None
     recognition_target: float | None = None
 
+    def without_targets(self) -> "Scale":
+        """For somebody's own videos, whose baselines nobody knows: a still camera alone makes the mean frame good."""
+        targets = {field.name: None for field in dataclasses.fields(self) if field.name.endswith("_target")}
+        return dataclasses.replace(self, **targets)
+
 
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale("smoke", 1.5, 32, 64, 8, 20),

@@ -15,7 +15,6 @@ from magvit_jax.systems.pixels import to_uint8
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 
 MEDIA = (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
-WINDOW = 16  # latent frames after the first of a window: what is tokenized at once bounds the memory
 
 
 def reconstruct(
@@ -97,9 +96,13 @@ def output_name(path: Path, source: str | os.PathLike) -> str:
 
 
 def _windows(tokenizer: Tokenizer, clip_THWC: np.ndarray) -> np.ndarray:
-    """The clip in windows that are tokenized each by itself, the last one filled by repeating the last frame."""
+    """The clip in windows that are tokenized each by itself, the last one filled by repeating the last frame.
+
+    A window is as long as the clips of training, or as the whole clip where that is shorter: frames with a longer past
+    than any in training come out worse, by 6 dB for a tokenizer trained on 9 frames.
+    """
     stride = tokenizer.model.compression[0]
-    window = 1 + min(WINDOW, -(-(len(clip_THWC) - 1) // stride)) * stride
+    window = min(tokenizer.clip.frames, 1 + -(-(len(clip_THWC) - 1) // stride) * stride)
     outputs = []
     for start in range(0, len(clip_THWC), window):
         part = clip_THWC[start : start + window]

@@ -8,7 +8,7 @@ It learns frame prediction from 5 frames and class-conditional generation. Token
 
 from ml_collections import ConfigDict
 
-STEPS = {"smoke": 8, "small": 300, "full": 900}
+STEPS = {"smoke": 8, "small": 420, "full": 1500}
 
 
 def get_config(variant: str = "small") -> ConfigDict:

@@ -56,6 +56,8 @@ def quickstart(
     if scale_name not in SCALES:
         raise UserError(f"scale {scale_name!r} is unknown; expected one of {', '.join(SCALES)}")
     scale, workdir = SCALES[scale_name], Path(workdir)
+    if videos is not None:
+        scale = scale.without_targets()
     configs = {stage: stage_config(stage, scale.variant, videos) for stage in ("tokenizer", "generator")}
     configs["generator"].tokenizer = str(workdir / "bundles" / "tokenizer")
     timer = Timer(say)

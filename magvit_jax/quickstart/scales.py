@@ -30,9 +30,14 @@ class Scale:
     prediction_target: float | None = None
     recognition_target: float | None = None
 
+    def without_targets(self) -> "Scale":
+        """For somebody's own videos, whose baselines nobody knows: a still camera alone makes the mean frame good."""
+        targets = {field.name: None for field in dataclasses.fields(self) if field.name.endswith("_target")}
+        return dataclasses.replace(self, **targets)
+
 
 SCALES: Mapping[str, Scale] = {
-    "smoke": Scale("smoke", 1.5, 32, 256, 30, 20),
+    "smoke": Scale("smoke", 1.5, 32, 64, 8, 20),
     "small": Scale("small", 10, 256, 1500, 300, 200, 22.0, 6.0, 0.5, 1.0, 1.0),
     "full": Scale("full", 45, 256, 4000, 1500, 400, 24.0, 6.0, 0.5, 1.0, 5.0),
 }

@@ -10,8 +10,9 @@ FID is of first frames; MAGVIT has no first frame of its own, and it is not caus
 
 What the rows were counted at is not published. These settings come nearest together: base channels 64, 2
 blocks, and LFQ of 2^18 codes in every row (with the VQ of ch. 3 the first row has 40.58M). The transformers
-are Phenaki's: width 512, 8 heads, MLP 2048, 4 temporal layers in the encoder and 4 in the decoder; and 10
-spatial layers instead of its 4, with which C-ViViT would have 51.7M. See docs/fidelity.md for other settings.
+are those of public reproductions of Phenaki: width 512, 8 heads, 4 temporal layers in the encoder and 4 in
+the decoder, here with a plain MLP of 2048; but 10 spatial layers instead of 4, with which C-ViViT would have
+51.7M. See docs/fidelity.md for other settings.
 
 Data: UCF-101 as a folder of videos, as in magvit2/video_tokenizer.py; 17 frames of 128x128, MAGVIT 16.
 

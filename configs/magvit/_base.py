@@ -6,8 +6,6 @@ one epoch of warm-up are those of the authors' code; LeCam's 0.001 is that of 5.
 rest.
 """
 
-from collections.abc import Mapping
-
 from ml_collections import ConfigDict
 
 from .._length import train_for
@@ -38,7 +36,7 @@ OPTIMIZER = dict(
 
 
 def video_config(
-    name: str, variant: str, *, epochs: Mapping[str, int], videos: int, pixels: int = 128
+    name: str, variant: str, *, epochs: dict[str, int], videos: int, pixels: int = 128
 ) -> ConfigDict:
     """A 3D-VQ model: 16 frames of pixels x pixels to 4x16x16 tokens.
 

@@ -138,6 +138,11 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="every frame at the file's own size; by default the size and the frame stride are those of training",
     )
+    command.add_argument(
+        "--stream",
+        action="store_true",
+        help="go through a long video without a break; by default in windows as long as the clips of training",
+    )
     command.add_argument("--height", type=int, help="size to work at; that of the training clips by default")
     command.add_argument("--width", type=int)
 
@@ -170,7 +175,9 @@ def _convert(command: argparse.ArgumentParser) -> None:
     command.add_argument("--checkpoint", type=Path, required=True, help=".ckpt, .pt, .pth or .safetensors")
     _output(command)
     command.add_argument(
-        "--weights", choices=["ema", "raw"], help="the moving average where there is one (ema), or the last step's (raw)"
+        "--weights",
+        choices=["ema", "raw"],
+        help="the moving average (ema), the default where there is one, or the last step's (raw)",
     )
 
 

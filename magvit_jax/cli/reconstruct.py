@@ -9,5 +9,5 @@ from magvit_jax import workflows
 def run(args: argparse.Namespace) -> None:
     tokenizer = magvit_jax.load_tokenizer(args.model)
     workflows.reconstruct(
-        tokenizer, args.input, args.output, whole=args.whole, height=args.height, width=args.width
+        tokenizer, args.input, args.output, whole=args.whole, stream=args.stream, height=args.height, width=args.width
     )

@@ -173,9 +173,15 @@ class FileRecordings:
 
 
 def _find(path: str, spec: ClipSpec) -> list[str]:
+    found = find_files(path, (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS), "video or image")
     if spec.frames == 1:
-        return find_files(path, (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS), "video or image")
-    return find_files(path, VIDEO_EXTENSIONS, "video")
+        return found
+    videos = [name for name in found if not is_image(name)]
+    if not videos:
+        raise UserError(
+            f"{path} has {len(found)} images and no video: expected videos, or clips of one frame"
+        )
+    return videos
 
 
 def _side(root: str, entries: Sequence[Entry], split: str, held_out: float) -> list[Entry]:

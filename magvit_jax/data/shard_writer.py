@@ -147,11 +147,11 @@ def _write_records(path: Path, records: Iterable[bytes], options: str) -> int:
 
 
 def _disk(call: Callable[..., Any], *arguments: Any) -> Any:
-    """What the library calls a RuntimeError is the disk's: "No space left on device; write() failed ..."."""
+    """What the library calls a RuntimeError is the disk's: "write() failed: No space left on device; ..."."""
     try:
         return call(*arguments)
     except RuntimeError as error:
-        raise OSError(str(error).split("\n")[0]) from error
+        raise OSError(str(error).split(";")[0].split("\n")[0]) from error
 
 
 def _put(path: Path, fill: Callable[[Path], Any]) -> Any:

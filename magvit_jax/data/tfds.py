@@ -204,7 +204,7 @@ def _builder(name: str, data_dir: str) -> Any:
             prepare = _PREPARE.format(name=name) + (f" --data_dir={data_dir}" if data_dir else "")
             raise UserError(
                 f"TFDS dataset {name!r} is not in {places}; expected it there: prepare it with `{prepare}`, or "
-                "name the folder that has it in data.tfds.data_dir"
+                "name the folder that has it (data.tfds.data_dir, --data-dir)"
             ) from error
 
 

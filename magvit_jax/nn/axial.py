@@ -16,7 +16,7 @@ class AxialTransformer(nn.Module):
     """Pre-norm transformer layers over space or over time, after learned position embeddings.
 
     Over "space", every position of a frame sees the whole frame and no other one. Over "time", a position
-    sees itself in its own frame and in those before it, so frame i depends on the frames 0 .. i only, exactly.
+    sees itself in its own frame and in those before it: frame i depends on the frames 0 .. i only, exactly.
 
     Attributes:
       axis: "space" or "time".

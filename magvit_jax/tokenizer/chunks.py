@@ -22,7 +22,8 @@ class Chunks:
       latents: latent frames of a chunk.
       stride: frames of a latent frame.
       leading: whether a video's first latent frame is that of one frame.
-      windows: whether every chunk is a video by itself, because the model cannot go on from one to the next.
+      windows: whether every chunk is a video by itself: asked for, or because the model cannot go on from one to the
+        next.
     """
 
     latents: int
@@ -49,22 +50,25 @@ class Chunks:
         return self.leading and (first or self.windows)
 
 
-def plan(model: TokenizerModel, clip_shape: tuple[int, int, int], chunk: int | None) -> Chunks:
+def plan(
+    model: TokenizerModel, clip_shape: tuple[int, int, int], chunk: int | None, windows: bool
+) -> Chunks:
     """The chunks of a model.
 
     Args:
-      clip_shape: frames, height and width of its training clips: the windows of a model that does not stream.
-      chunk: latent frames of a chunk of a model that streams; about `FRAMES` frames by default.
+      clip_shape: frames, height and width of its training clips, as long as which windows are.
+      chunk: latent frames of a chunk that goes on from the one before; about `FRAMES` frames by default.
+      windows: make every chunk a video by itself even if the model streams.
 
     Raises:
-      UserError: a chunk below 1, or any chunk for a model that does not stream.
+      UserError: a chunk below 1, or any chunk where there are windows.
     """
     stride = model.compression[0]
-    if not model.streams:
+    if windows or not model.streams:
         if chunk is not None:
+            why = "windows are asked for" if model.streams else "this model cannot go on from chunk to chunk"
             raise UserError(
-                f"chunk is {chunk}: this model cannot go on from chunk to chunk and sees windows of "
-                f"{clip_shape[0]} frames; expected None"
+                f"chunk is {chunk}: {why}, and a window has {clip_shape[0]} frames; expected None"
             )
         return Chunks(model.latent_shape(*clip_shape)[0], stride, model.leading_frame, windows=True)
     if chunk is None:

@@ -17,17 +17,17 @@ from magvit_jax.typing import Array, Dtype
 
 
 class CViViTMagvit(TokenizerModel):
-    """Causal video autoencoder: MAGVIT's CNN within blocks of s frames, a causal transformer from block to block.
+    """Causal video autoencoder: MAGVIT's CNN within blocks of s frames, causal attention from block to block.
 
     A clip of 1 + s t frames is the first frame by itself and t blocks of s frames. The CNN, which looks both
     ways in time, sees one of them at a time; its norms' statistics are those of the block. The transformer
-    attends at one position of the latents to that position's past. Its positions in time are learned, so clips
-    can be no longer than it was made for; any height and width that the strides divide will do.
+    attends at one position of the latents to that position's past. Its positions in time are learned, so
+    clips can be no longer than it was made for; any height and width that the strides divide will do.
 
     Attributes:
       frames: most frames of a clip, 1 + s t.
-      base_channels, channel_multipliers, temporal_downsample, blocks, mid_blocks, padding, norm_groups: of the
-        CNN, as in `magvit.Magvit`.
+      base_channels, channel_multipliers, temporal_downsample, blocks, mid_blocks, padding, norm_groups: of
+        the CNN, as in `magvit.Magvit`.
       width, heads, mlp_dim: of the transformer layers; the CNN ends and begins in `width` channels.
       temporal_layers: in the encoder, and as many in the decoder.
       quantizer: of the latents.

@@ -52,13 +52,14 @@ def chunk_step(model: TokenizerModel, method: str | Callable, mesh: Mesh | None)
     return jax.jit(step, donate_argnums=1)
 
 
-def carrying(step: Step, params: PyTree, mesh: Mesh | None) -> Run:
-    """A step as a function of the chunk alone, which remembers the state from call to call."""
+def carrying(step: Step, params: PyTree, mesh: Mesh | None, windows: bool) -> Run:
+    """A step as a function of the chunk alone, which remembers the state from call to call, unless it is in windows."""
     state = None
 
     def run(chunk: Array) -> Array:
         nonlocal state
-        output, state = step(params, state, place(chunk, mesh))
+        output, after = step(params, state, place(chunk, mesh))
+        state = None if windows else after
         return output
 
     return run

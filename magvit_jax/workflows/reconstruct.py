@@ -33,6 +33,7 @@ def reconstruct(
     output: str | os.PathLike,
     *,
     whole: bool = False,
+    stream: bool = False,
     height: int | None = None,
     width: int | None = None,
     say: Callable[[str], None] = print,
@@ -44,13 +45,17 @@ def reconstruct(
     grid.png of the first files. A file appears under its name when it is whole.
 
     By default the videos look like the clips of training: their size, and every stride-th frame. With `whole` every
-    frame is taken at the size it has in the file. What the strides do not divide is padded and cropped back, and a
-    model that does not stream takes a video in windows; `say` says so.
+    frame is taken at the size it has in the file. What the strides do not divide is padded and cropped back;
+    `say` says so.
+
+    A long video goes through in windows as long as the clips of training, each by itself: frames with a longer past
+    than any in training come out worse. With `stream` it goes through without a break.
 
     Args:
       source: a video, an image, or a folder of them; a broken file of a folder is skipped and named.
       output: folder, made if absent.
       whole: every frame at its own size.
+      stream: carry what the model has seen through the whole video; only a causal model can.
       height, width: size to work at, that of the training clips by default; not with `whole`.
       say: gets the lines that say what was done; a line of progress goes to standard error.
 
@@ -66,25 +71,28 @@ def reconstruct(
     if not whole:
         stride = clip.stride
         size = (clip.height if height is None else height, clip.width if width is None else width)
-        tokenizer.stream_size(clip.frames, *size)  # refuses what no padding helps, before anything is written
+        # Refuses what no padding helps, before anything is written.
+        tokenizer.stream_size(clip.frames, *size, windows=True)
+    if stream and not tokenizer.model.streams:
+        raise UserError("stream: this model cannot go on from window to window; expected a causal model")
+    windows = not stream
     if not tokenizer.model.streams:
-        say(
-            f"this model does not go on from chunk to chunk: videos go through it in windows of {clip.frames} frames, "
-            "each by itself"
-        )
+        say(f"this model cannot stream: videos go through it in windows of {clip.frames} frames, each by itself")
     output, scores, examples = Path(output), {}, []
 
     def run(path: Path) -> None:
         video = data.FrameStream(path, size, stride)
         stem = output / output_name(path, source)
-        write = _image if video.image else _video
-        score, example, frames = write(tokenizer, video, stem, small=not whole)
+        if video.image:
+            score, example, frames = _image(tokenizer, video, stem)
+        else:
+            score, example, frames = _video(tokenizer, video, stem, small=not whole, windows=windows)
         examples.append(example)
         del examples[media_output.SHOWN :]
         scores[str(path)] = score
         shape = (frames, video.height, video.width)
         say(
-            f"{path}: {_frames(shape)}{_padding(tokenizer, shape, video.image)}, PSNR {score:.2f} dB -> {stem}"
+            f"{path}: {_frames(shape)}{_padding(tokenizer, shape, video.image, windows)}, PSNR {score:.2f} dB -> {stem}"
         )
 
     _each_file(source, run, say)
@@ -126,13 +134,13 @@ def _frames(shape: tuple[int, int, int]) -> str:
     return f"{frames} frame{'s' * (frames != 1)} of {height}x{width}"
 
 
-def _padding(tokenizer: Tokenizer, shape: tuple[int, int, int], image: bool) -> str:
-    frames, *size = tokenizer.stream_size(*shape)
+def _padding(tokenizer: Tokenizer, shape: tuple[int, int, int], image: bool, windows: bool) -> str:
+    frames, *size = tokenizer.stream_size(*shape, windows=windows)
     padded = (1 if image and tokenizer.model.leading_frame else frames, *size)
     return "" if padded == shape else f" (padded to {_frames(padded)} and cropped back)"
 
 
-def _image(tokenizer: Tokenizer, image: data.FrameStream, stem: Path, small: bool) -> tuple[float, Pair, int]:
+def _image(tokenizer: Tokenizer, image: data.FrameStream, stem: Path) -> tuple[float, Pair, int]:
     """Writes an image beside its reconstruction; PSNR, both, and the number of frames."""
     original = np.stack(list(image))
     if tokenizer.model.leading_frame:
@@ -145,14 +153,16 @@ def _image(tokenizer: Tokenizer, image: data.FrameStream, stem: Path, small: boo
     return float(metrics.psnr(*pair.values())), pair, 1
 
 
-def _video(tokenizer: Tokenizer, video: data.FrameStream, stem: Path, small: bool) -> tuple[float, Pair, int]:
+def _video(
+    tokenizer: Tokenizer, video: data.FrameStream, stem: Path, small: bool, windows: bool
+) -> tuple[float, Pair, int]:
     """Writes a video and its reconstruction; PSNR, the first frames of both if `small`, and the number of frames."""
     scale = viewing_scale(video.height, video.width) if small else 1
     done, error, kept = 0, 0.0, []
     with contextlib.ExitStack() as open_files:
         progress = open_files.enter_context(FrameProgress(Path(video.path).name, video.frames))
         alone, beside = None, None
-        for pair in _pairs(tokenizer, video):
+        for pair in _pairs(tokenizer, video, windows):
             if alone is None:  # not before: a file that cannot be read leaves no folder behind
                 alone = open_files.enter_context(mp4_writer(_named(stem, ".mp4"), video.rate, scale))
                 beside = open_files.enter_context(mp4_writer(_named(stem, "_beside.mp4"), video.rate))
@@ -175,7 +185,7 @@ def _video(tokenizer: Tokenizer, video: data.FrameStream, stem: Path, small: boo
     return score, first, done
 
 
-def _pairs(tokenizer: Tokenizer, video: data.FrameStream) -> Iterator[Pair]:
+def _pairs(tokenizer: Tokenizer, video: data.FrameStream, windows: bool) -> Iterator[Pair]:
     """A chunk of the video and its reconstruction, uint8 [T, H, W, 3], again and again."""
     waiting = collections.deque()
 
@@ -184,7 +194,7 @@ def _pairs(tokenizer: Tokenizer, video: data.FrameStream) -> Iterator[Pair]:
             waiting.append(frame_HWC)
             yield frame_HWC
 
-    for result_BTHWC in tokenizer.reconstruct_stream(passing()):
+    for result_BTHWC in tokenizer.reconstruct_stream(passing(), windows=windows):
         result_THWC = to_uint8(result_BTHWC)[0]
         original_THWC = np.stack([waiting.popleft() for _ in result_THWC])
         yield {"original": original_THWC, "reconstruction": result_THWC}

@@ -228,11 +228,7 @@ def describe(index: Index, output: str | os.PathLike) -> str:
     count, inputs = identity["shard_count"], identity["input"]["recordings"]
     if not index.finished:
         return f"{output}: {len(index.shards)} of {count} shards are there; the last process writes the index"
-    skipped = (
-        f", {len(index.skipped)} of which are skipped or cut short (named in index.json)"
-        if index.skipped
-        else ""
-    )
     shape = "x".join(map(str, identity["shape"]))
-    what = f"{index.records} clips as {identity['kind']} {shape} in {count} shards"
-    return f"{output}: {what}, of {inputs} inputs{skipped}"
+    what = f"clips as tokens of {shape}" if identity["kind"] == "tokens" else f"clips of {shape}"
+    skipped = f"; skipped or cut short: {len(index.skipped)}, named in index.json" if index.skipped else ""
+    return f"{output}: {index.records} {what} in {count} shards, from {inputs} inputs{skipped}"

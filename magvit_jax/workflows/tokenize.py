@@ -64,7 +64,9 @@ def tokenize(
     def to_records(clips: Iterable[Clip]) -> Iterator[bytes]:
         return _encoded(tokenizer, clips, batch)
 
-    return write_shards("tokens", recordings, output, cutting, to_records, maker, shape, num, share or Share(), stream)
+    return write_shards(
+        "tokens", recordings, output, cutting, to_records, maker, shape, num, share or Share(), stream
+    )
 
 
 def side_by_side(spec: ClipSpec, every: int | None = None, most: int | None = None) -> Cutting:

@@ -3,11 +3,15 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from magvit_jax import systems
 from magvit_jax.cli.flags import load_config
 from magvit_jax.errors import UserError
+from magvit_jax.partitioning import logical_context, make_mesh
+from magvit_jax.training.sharded import abstract_state
+from magvit_jax.training.step import make_train_step
 
 # ml_collections loads config files by a function that Python wants to retire.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -41,8 +45,8 @@ LAST_CHANGES = {
 }
 
 
-def row(name: str):
-    return load_config(f"ablations/{name}")
+def row(name: str, *overrides: str):
+    return load_config(f"ablations/{name}", overrides)
 
 
 def flat(config, prefix="") -> dict:
@@ -129,6 +133,23 @@ def test_param_count(name, published, encoder, decoder):
     assert round(millions) == published or (
         name == "causal_cnn" and millions == pytest.approx(published, rel=0.03)
     )
+
+
+@pytest.mark.parametrize("name", ["cvivit", "cvivit_magvit"])
+def test_a_step_at_full_size_traces_and_is_sharded(name):
+    """In bfloat16, with the discriminator, on a data x fsdp x tensor mesh; nothing is computed."""
+    system = systems.build(row(f"architectures:{name}", "--config.perceptual.weight=0.0"))
+    mesh = make_mesh(dict(data=2, fsdp=2, tensor=2))
+    state = abstract_state(system, mesh)
+    batch = dict(video=jax.ShapeDtypeStruct((4, 17, 128, 128, 3), jnp.uint8))
+    with logical_context(mesh):
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        after, _ = jax.eval_shape(make_train_step(system), state, batch, key)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), after
+    )
+    spread = [x for x in jax.tree.leaves(state) if not x.sharding.is_fully_replicated]
+    assert count(spread) > 0.99 * count(state)
 
 
 @pytest.mark.parametrize(

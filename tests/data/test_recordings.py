@@ -119,7 +119,7 @@ def test_images_are_clips_of_one_frame(tmp_path, write_counting):
     assert loose.class_names == ("x",)
     write_counting(tmp_path / "x" / "c.mp4", 3)
     assert len(clips_of(FileRecordings(tmp_path, "all", spec, 0.1), spec)["x/c.mp4"]) == 3
-    with pytest.raises(UserError, match="has no video file"):
+    with pytest.raises(UserError, match="has 2 images and no video: expected videos, or clips of one frame"):
         (tmp_path / "x" / "c.mp4").unlink()
         FileRecordings(tmp_path, "all", ClipSpec(4, 16, 16), 0.1)
 

@@ -122,7 +122,10 @@ def test_a_full_disk_is_one_line_and_harms_no_finished_shard(tmp_path):
     done = run_toy(tmp_path, "--full-disk")
     assert done.returncode == 3, done.stderr
     [line] = done.stdout.splitlines()
-    assert "tokens-00001-of-00003.array_record: cannot be written: " in line and "File too large" in line
+    assert (
+        "tokens-00001-of-00003.array_record: cannot be written: " in line
+        and "write() failed: File too large; finished" in line
+    )
     assert "finished shards are unharmed" in line
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".progress",

@@ -250,7 +250,7 @@ def test_what_is_not_there_is_named(data_dir, name, split, feature, message):
 
 def test_where_tfds_looks_by_default(monkeypatch, tmp_path):
     with pytest.raises(
-        UserError, match=r"'ucf101' is not in .*tensorflow_datasets; .* name the folder .* data.tfds.data_dir"
+        UserError, match=r"'ucf101' is not in .*tensorflow_datasets; .* name the folder .*data.tfds.data_dir"
     ):
         TfdsExamples("ucf101", "train")
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)

@@ -13,7 +13,7 @@ from tiny_models import quick_compilation as quick  # noqa: E402
 from magvit_jax.data.embedded import render_clip  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def quick_compilation():
     with quick():
         yield

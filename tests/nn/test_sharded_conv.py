@@ -6,7 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from magvit_jax.nn.conv import CausalConv3D
-from magvit_jax.partitioning import batch_sharding, logical_context, make_mesh, make_rules, state_shardings, unbox
+from magvit_jax.partitioning import (
+    batch_sharding,
+    logical_context,
+    make_mesh,
+    make_rules,
+    state_shardings,
+    unbox,
+)
 
 
 class TwoConvs(nn.Module):

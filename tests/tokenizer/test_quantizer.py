@@ -20,8 +20,9 @@ def latents(*rows):
 
 def test_commitment_pulls_latents_to_their_codes():
     z = jnp.asarray([0.5, -2.0, 0.0, 1.0]).reshape(1, 1, 1, 2, 2)
-    assert float(LookupFreeQuantizer(2).apply({}, z, 1.0, method="losses").commitment) == pytest.approx((0.25 + 1.0 + 1.0 + 0.0) / 4)
-    slope = jax.grad(lambda z: LookupFreeQuantizer(2).apply({}, z, 1.0, method="losses").commitment)(z)
+    commitment = lambda z: LookupFreeQuantizer(2).apply({}, z, 1.0, method="losses").commitment  # noqa: E731
+    assert float(commitment(z)) == pytest.approx((0.25 + 1.0 + 1.0 + 0.0) / 4)
+    slope = jax.grad(commitment)(z)
     np.testing.assert_allclose(slope.reshape(-1), np.array([-0.5, -1.0, 1.0, 0.0]) * 2 / 4, atol=1e-7)
 
 

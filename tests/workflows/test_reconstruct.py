@@ -57,13 +57,25 @@ def test_the_score_is_that_of_the_picture(tokenizer, mixed, tmp_path):
 
 def test_a_video_is_reconstructed_as_one_whole(tokenizer, tmp_path):
     write_mp4(tmp_path / "long.mp4", moving_square(37), fps=12)
-    scores = workflows.reconstruct(tokenizer, tmp_path / "long.mp4", tmp_path / "out", say=lambda _: None)
+    scores = workflows.reconstruct(tokenizer, tmp_path / "long.mp4", tmp_path / "out", stream=True, say=lambda _: None)
     video = load_clip(tmp_path / "long.mp4", ClipSpec(1, 16, 16), whole=True)
     expected = np.asarray(tokenizer.reconstruct(video[None]))[0]
     psnr = float(metrics.psnr(video, np.rint(expected * 255).astype(np.uint8)))
     assert list(scores.values()) == [pytest.approx(psnr, abs=1e-3)]
     shown = read_video(tmp_path / "out" / "long_mp4.gif")[:, 6::12, 6::12]  # enlarged by twelve
     assert np.abs(shown / 255.0 - expected).mean() < 0.02  # a palette of 256 colours a frame
+
+
+def test_by_default_a_long_video_goes_through_in_windows_of_the_trained_length(tokenizer, tmp_path):
+    """Frames with a longer past than any in training would come out worse."""
+    window = tokenizer.clip.frames
+    write_mp4(tmp_path / "long.mp4", moving_square(2 * window + 1))
+    scores = workflows.reconstruct(tokenizer, tmp_path / "long.mp4", tmp_path / "out", say=lambda _: None)
+    video = load_clip(tmp_path / "long.mp4", ClipSpec(1, 16, 16), whole=True)
+    filled = np.concatenate([video, np.repeat(video[-1:], window - 1, axis=0)])
+    parts = [np.asarray(tokenizer.reconstruct(filled[i : i + window][None]))[0] for i in range(0, len(filled), window)]
+    expected = np.rint(np.concatenate(parts)[: len(video)] * 255).astype(np.uint8)
+    assert list(scores.values()) == [pytest.approx(float(metrics.psnr(video, expected)), abs=1e-3)]
 
 
 def test_sizes_that_the_strides_do_not_divide_are_padded_and_cropped(tokenizer, mixed, tmp_path):
@@ -84,7 +96,7 @@ def test_sizes_that_the_strides_do_not_divide_are_padded_and_cropped(tokenizer, 
 
 def test_whole_files_keep_their_size_and_frames(tokenizer, mixed, tmp_path):
     said = []
-    scores = workflows.reconstruct(tokenizer, mixed, tmp_path / "out", whole=True, say=said.append)
+    scores = workflows.reconstruct(tokenizer, mixed, tmp_path / "out", whole=True, stream=True, say=said.append)
     assert len(scores) == 5 and "2 of 7 files skipped" in said
     written = {path.name: read_video(path).shape for path in (tmp_path / "out").iterdir()}
     assert set(written) == {

@@ -100,8 +100,8 @@ def test_bad_files_are_counted_and_named(whole):
     assert json.loads((whole / "index.json").read_text())["skipped"] == 2
     text = workflows.describe_shards(index, "OUT")
     assert text == (
-        "OUT: 9 clips as tokens 2x2x2 in 3 shards, of 7 inputs, 2 of which are skipped or cut short "
-        "(named in index.json)"
+        "OUT: 9 clips as tokens of 2x2x2 in 3 shards, from 7 inputs; skipped or cut short: 2, "
+        "named in index.json"
     )
 
 
@@ -247,14 +247,14 @@ def test_the_command_killed_and_started_again(tiny, tmp_path, capsys):
     assert tree(killed) == tree(tmp_path / "whole")
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{tmp_path / 'whole'}: 20 of 40 shards are there; the last process writes the index"
-    assert said[-1] == f"{killed}: 160 clips as tokens 2x2x2 in 40 shards, of 160 inputs"
+    assert said[-1] == f"{killed}: 160 clips as tokens of 2x2x2 in 40 shards, from 160 inputs"
 
 
 def test_the_command_for_clips(tiny, films, tmp_path, capsys):
     size = ["--frames=5", "--height=8", "--width=8"]
     shards = ["shards", f"--input={films / 'a'}", *size, "--clips=1", f"--output={tmp_path}"]
     assert main(shards) == 0
-    assert "3 clips as clips 5x8x8x3 in 4 shards, of 4 inputs, 1 of which" in capsys.readouterr().out
+    assert "3 clips of 5x8x8x3 in 4 shards, from 4 inputs; skipped or cut short: 1" in capsys.readouterr().out
     tokenize = ["tokenize", f"--model={tiny.tokenizer.bundle}", f"--input={films}", *size]
     assert main([*tokenize, f"--output={tmp_path}"]) == 2
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("magvit: error")]

@@ -65,6 +65,8 @@ def load_tokenizer(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str
     bundle = read(path)
     if bundle.kind == "generator":
         bundle = Bundle(bundle.config["tokenizer"], bundle.params["tokenizer"])
+    if bundle.kind != "tokenizer":
+        raise UserError(f"{path}: holds a {bundle.kind}; expected a tokenizer or a generator")
     return build_tokenizer(bundle, mesh, dtype)
 
 

@@ -6,9 +6,9 @@ The analogue of thesis Tab. 5.7d and of LFQ against VQ (5.3.1): one small budget
 
 Each run is the quickstart's tokenizer (`configs/quickstart/tokenizer.py`) on the training files, with 2^10
 codes; about four minutes on two quiet cores at 1,000 steps. The variants of a seed see the same clips in the
-same order. All are measured on the same clips of other files. Runs live in WORKDIR/steps_N/VARIANT_SEED;
-finished ones are skipped and an interrupted one goes on. At the end WORKDIR/steps_N holds comparison.json and
-comparison.md.
+same order. All are measured on the same clips of other files, which take turns, so that with few clips no
+long file outweighs the others. Runs live in WORKDIR/steps_N/VARIANT_SEED; finished ones are skipped and an
+interrupted one goes on. At the end WORKDIR/steps_N holds comparison.json and comparison.md.
 
 The verdicts are those of `magvit_jax.metrics.compare`: over five seeds all five differences must have one
 sign. They are about other seeds on the same files, not about other files.
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument(
         "--held-out", type=float, default=0.25, help="share of the files measured on (default: 0.25)"
     )
-    parser.add_argument("--clips", type=int, default=256, help="held-out clips at most (default: 256)")
+    parser.add_argument("--clips", type=int, default=64, help="held-out clips at most (default: 64)")
     flags = parser.parse_args()
     if flags.seeds < 2 or flags.steps < 1:
         parser.error(

@@ -30,6 +30,11 @@ def test_the_shipped_bundle_is_what_was_trained():
     assert sum(file.stat().st_size for file in BUNDLE.iterdir()) < 400_000
 
 
+def test_the_bundle_is_no_tokenizer():
+    with pytest.raises(UserError, match="holds a clip_classifier; expected a tokenizer or a generator"):
+        bundles.load_tokenizer(BUNDLE)
+
+
 def test_the_shipped_network_tells_motions_apart(digits):
     network = shipped()
     predicted = Classifier(network.model, network.params).predict(digits[0])

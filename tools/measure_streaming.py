@@ -4,7 +4,7 @@
 
 The model is the published MAGVIT-v2 (strides, levels) at a small width with random parameters. Each process encodes and
 decodes a video that is made up frame by frame, so nothing but the tokenizer takes memory that grows with it. With
---files the video is an mp4, and the process is `magvit reconstruct --whole`: it also decodes and writes files.
+--files the video is an mp4, and the process is `magvit reconstruct --whole --stream`: it also decodes and writes files.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def _run(args: argparse.Namespace, frames: int) -> None:
             source = _write(Path(folder) / "long.mp4", frames, args.height, args.width)
             start = time.monotonic()
             say = lambda line: print(line, file=sys.stderr)  # noqa: E731
-            workflows.reconstruct(tokenizer, source, Path(folder) / "out", whole=True, say=say)
+            workflows.reconstruct(tokenizer, source, Path(folder) / "out", whole=True, stream=True, say=say)
     print(_peak_mib(), time.monotonic() - start)
 
 

@@ -12,8 +12,7 @@ from .._length import train_for
 
 BATCH = {"b": 128, "l": 256}
 CHANNELS = {"b": 64, "l": 128}
-# By pixels a side: channel multipliers of the tokenizer, whether time is halved between them, and the
-# discriminator's.
+# By pixels a side: the tokenizer's multipliers, whether time is halved between them, the discriminator's.
 SIZES = {
     128: ((1, 2, 2, 4), (True, True, False), (2, 4, 4, 4, 4)),
     64: ((1, 2, 4), (True, True), (2, 4, 4, 4)),

@@ -3,14 +3,13 @@
     4 bytes   length of the header, little-endian
     header    JSON: codec, dtype, shape, and what the writer says of the array (name, start, label)
     payload   the array:
-      "bits"   whole numbers of as many bits each as the header says, the highest first, filled up to a whole
-      byte "delta"  a uint8 video [T, H, W, 3], each frame as its difference to the one before it, modulo 256,
-      the first
-               as that to its pixels one row up and one to the left
+      "bits"   whole numbers of as many bits each as the header says, the highest first, filled up to bytes
+      "delta"  a uint8 video [T, H, W, 3], each frame as its difference to the one before it, modulo 256;
+               the first as that to its pixels one row up and one to the left
 
 Ids of a good codebook do not compress beyond their bits. Differences do: clip shards are compressed by zstd
-as a whole record. On real clips this is a third of the pixels' size, a third smaller than PNG, and ten times
-as fast to read.
+as a whole record. On real clips this is a third of the pixels' size, a third smaller than PNG, and read
+eight times as fast.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """Folders of ArrayRecord shards: clips of pixels, or token ids, with an index that says what they are.
 
-    index.json                          what was written, from what, by which tokenizer; shards; what was
-    skipped KIND-00003-of-00064.array_record    records as in `data/records.py`, each readable by itself
+    index.json                          what was written, from what, by which tokenizer; shards, skipped inputs
+    KIND-00003-of-00064.array_record    records as in `data/records.py`, each readable by itself
 
 This file reads them; `data/shard_writer.py` writes them.
 """

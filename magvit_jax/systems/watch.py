@@ -6,10 +6,10 @@ from collections.abc import Mapping
 LOGIT_GAP = 10.0
 #: Of the codes that a batch could use at most; what uses fewer says next to nothing.
 LEAST_SHARE = 0.01
-#: Of the highest perplexity so far.
+#: Steps in which a codebook may find itself: random latents use much of it, and the first updates lose most of that.
+GRACE = 500
+#: Of the highest perplexity since then.
 LEAST_OF_PEAK = 0.1
-#: Steps in which a codebook may find itself.
-GRACE = 1000
 
 
 class CollapseWatch:
@@ -33,14 +33,14 @@ class CollapseWatch:
                     f"the discriminator's mean logits are {real:.3g} on real and {fake:.3g} on generated clips, more "
                     f"than {LOGIT_GAP:g} apart: the adversary is running away"
                 )
-        if "batch_perplexity" in values:
+        if "batch_perplexity" in values and step > GRACE:
             perplexity = values["batch_perplexity"]
             self._peak = max(self._peak, perplexity)
             if perplexity < LEAST_OF_PEAK * self._peak:
                 found["fall"] = (
                     f"the codebook's perplexity in a batch fell to {perplexity:.3g} from {self._peak:.3g}: it collapses"
                 )
-            elif step > GRACE and perplexity < LEAST_SHARE * self._possible:
+            elif perplexity < LEAST_SHARE * self._possible:
                 found["low"] = (
                     f"the codebook's perplexity in a batch is {perplexity:.3g} of {self._possible} possible: "
                     "hardly any codes are in use"

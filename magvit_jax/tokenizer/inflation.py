@@ -20,9 +20,9 @@ def inflate(image_params: PyTree, video_params: PyTree, method: Method, name: st
     """The image model's parameters in the shapes of the video model.
 
     A convolution kernel whose extent in time grows from one gets its time axis filled by `method`; everything
-    else is copied. A 2D kernel [H, W, I, O] counts as [1, H, W, I, O]. The convolution before a depth-to-space
-    layer that also doubles time has to make so many more channels, the time slowest: in a module named "..._up"
-    its kernel and bias are repeated, so that every new frame is the image model's.
+    else is copied. A 2D kernel [H, W, I, O] counts as [1, H, W, I, O]. A convolution before depth-to-space in
+    time, in a module named "..._up", makes so many more channels, the time slowest: its kernel and bias are
+    repeated, so that every new frame is the image model's.
 
     Args:
       image_params: nested dict of arrays, unboxed.

@@ -26,19 +26,16 @@ class Magvit(TokenizerModel):
 
     s t frames become t latent frames: there is no leading frame, an image alone cannot be tokenized, and
     every latent frame depends on the whole clip. Longer videos go through in windows. With `dims` 2 every
-    convolution and
-    every norm keeps to its frame: the image model, for which a clip is so many independent images.
+    convolution and norm keeps to its frame: the image model, for which a clip is so many independent images.
 
     Attributes:
       base_channels: channels of the first level; 64 for B, 128 for L.
       channel_multipliers: one a level, (1, 2, 2, 4), or (1, 2, 4) for 64x64 pixels.
-      temporal_downsample: whether time is halved after a level, as height and width are; one a level but the
-        last.
+      temporal_downsample: whether time is halved after a level, as space is; one a level but the last.
       blocks: residual blocks a level; mid_blocks: residual blocks at the lowest resolution.
       quantizer: of the latents; the published one is vector quantization to 1,024 codes of 256 channels.
       dims: 3, or 2 for the image model.
-      padding: what convolutions see around the clip: "reflect" of the thesis, or "zeros" of the public
-        configs.
+      padding: what convolutions see around the clip, "reflect" (thesis) or "zeros" (public configs).
       norm_groups, statistics: of group normalisation; over the "clip" in the published video models, over a
         "frame" in image models.
       remat: recompute residual blocks in the backward pass instead of storing them.
@@ -175,9 +172,8 @@ class Encoder(_Stage):
 
     @nn.compact
     def __call__(self, x_BTHWC: Array) -> Array:
-        x = self.conv(self.base_channels, self.kernel, use_bias=False, dtype=self.dtype, name="conv_in")(
-            x_BTHWC
-        )
+        conv_in = self.conv(self.base_channels, self.kernel, use_bias=False, dtype=self.dtype, name="conv_in")
+        x = conv_in(x_BTHWC)
         last = len(self.channel_multipliers) - 1
         for level in range(last + 1):
             x = self.resblocks(x, self.blocks, level, f"level{level}")

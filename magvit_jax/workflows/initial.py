@@ -44,7 +44,7 @@ def initial_params(config: ConfigDict, system: Any) -> dict[str, PyTree]:
     if not inflation.method:
         bundles.require_same_params(params, system.abstract_params(), str(config.init_from))
         return dict(params=params)
-    start = dict(params=inflate(params, system.abstract_params(), inflation.method, name))
+    start = {}
     if inflation.discriminator and hasattr(system, "adversary"):
         start["discriminator"] = inflate(
             _discriminator_of(Path(config.init_from)),
@@ -52,7 +52,7 @@ def initial_params(config: ConfigDict, system: Any) -> dict[str, PyTree]:
             inflation.method,
             f"{name}, discriminator",
         )
-    return start
+    return dict(params=inflate(params, system.abstract_params(), inflation.method, name), **start)
 
 
 def _discriminator_of(workdir: Path) -> PyTree:

@@ -151,7 +151,7 @@ def test_images_of_a_clip_do_not_see_each_other():
 
 @pytest.mark.parametrize("fields", [{}, IMAGE])
 def test_long_videos_go_through_in_windows_or_frame_by_frame(fields):
-    """Streaming: windows of the training length for the video model; for the image model chunks do not matter."""
+    """The video model sees windows of its training length; to the image model chunks do not matter."""
     model, params = tiny(**fields)
     tokenizer = Tokenizer(model, params["params"], ClipFormat(4, 4, 4))
     video = clip(shape=(1, 8, 4, 4, 3))

@@ -215,6 +215,19 @@ def test_a_model_that_is_not_causal_sees_windows():
         tokenizer.encode_stream(video[0], chunk=2)
 
 
+def test_windows_of_a_model_that_streams():
+    tokenizer = tiny()  # of nine frames
+    video = pixels(18)
+    ids = [np.asarray(part) for part in tokenizer.encode_stream(video[0], windows=True)]
+    for part, window in zip(ids, parts(video, (9, 9)), strict=True):
+        np.testing.assert_array_equal(part, tokenizer.encode(window))
+    expected = np.concatenate([tokenizer.decode(part) for part in ids], axis=1)
+    np.testing.assert_allclose(joined(tokenizer.decode_stream(ids, windows=True)), expected, atol=1e-5)
+    np.testing.assert_allclose(joined(tokenizer.reconstruct_stream([video], windows=True)), expected, atol=1e-5)
+    with pytest.raises(UserError, match="chunk is 2: windows are asked for"):
+        tokenizer.encode_stream(video[0], chunk=2, windows=True)
+
+
 def test_windows_of_a_model_without_a_leading_frame():
     model = Magvit(
         base_channels=8,

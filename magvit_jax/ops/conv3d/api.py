@@ -50,8 +50,7 @@ def conv3d(
         x_BTHWC = jnp.pad(x_BTHWC, ((0, 0), time, *space, (0, 0)), mode="reflect")
         zero_frames, pads = 0, ((0, 0), (0, 0))
     else:
-        # Taps that would only ever meet zeros are dropped: a clip of one frame costs a 2D convolution, not
-        # three.
+        # Taps that would only ever meet zeros are dropped: a clip of one frame costs one 2D convolution.
         zero_frames, after = (min(count, x_BTHWC.shape[1] - 1) for count in time)
         kernel_THWIO = kernel_THWIO[time[0] - zero_frames : time[0] + after + 1]
         x_BTHWC = jnp.pad(x_BTHWC, ((0, 0), (0, after), (0, 0), (0, 0), (0, 0)))

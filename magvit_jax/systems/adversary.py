@@ -115,7 +115,9 @@ class Adversary:
             # Times r1_every, so that the mean over the updates is that of a penalty at each of them.
             total = LOSSES[self.loss].real(logits_B) + self.lecam_weight * lecam
             total = total + self.r1_cost * self.r1_every * slope
-            metrics = dict(loss=total, lecam=lecam, logits_real=logits_B.mean(), r1_penalty=self.r1_every * slope)
+            metrics = dict(
+                loss=total, lecam=lecam, logits_real=logits_B.mean(), r1_penalty=self.r1_every * slope
+            )
             return total, metrics
 
         def gradients(penalized: bool) -> tuple[PyTree, dict[str, Array]]:

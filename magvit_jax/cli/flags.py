@@ -228,8 +228,8 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
 def _get_config(path: Path, variant: str, name: str) -> ConfigDict:
     """What the file's `get_config` returns; the file and what it imports are run anew each time.
 
-    Configs share code by relative imports, `from . import _base` or `from ..magvit2 import video_tokenizer`: the
-    folder above the file's own stands in for a package, wherever the files are installed.
+    Configs share code by relative imports, `from . import _base` or `from ..magvit2 import video_tokenizer`:
+    the folder above the file's own stands in for a package, wherever the files are installed.
     """
     folder = path.resolve().parent
     root = types.ModuleType(_PACKAGE)

@@ -205,8 +205,10 @@ def _one_line(error: BaseException) -> str:
 def _one_error() -> Iterator[None]:
     """Inside, one failure is one exception.
 
-    Without it, orbax's threads also print the tracebacks of what they then raise, and tensorstore prints one
-    for every array that answers after the event loop has ended on the first failure.
+    Without it, orbax's threads also print the tracebacks of what they then raise, tensorstore prints one for every
+    array that answers after the event loop has ended on the first failure, and asyncio one for every other array
+    that failed too. Asyncio's come when the tasks are collected, which may be after the end of this context, so
+    that filter stays.
     """
 
     def not_raised_again(record: logging.LogRecord) -> bool:
@@ -216,6 +218,7 @@ def _one_error() -> Iterator[None]:
         if str(unraisable.exc_value) != "Event loop is closed":
             previous(unraisable)
 
+    logging.getLogger("asyncio").addFilter(_not_of_another_array)
     previous, log = sys.unraisablehook, logging.getLogger("absl")
     log.addFilter(not_raised_again)
     sys.unraisablehook = not_too_late
@@ -224,3 +227,9 @@ def _one_error() -> Iterator[None]:
     finally:
         sys.unraisablehook = previous
         log.removeFilter(not_raised_again)
+
+
+def _not_of_another_array(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    unseen = record.getMessage().startswith("Task exception was never retrieved")
+    return not (unseen and "[tensorstore_spec=" in str(error))

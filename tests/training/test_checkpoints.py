@@ -1,5 +1,7 @@
 """Whole checkpoints, half ones, and those of other models."""
 
+import asyncio
+import gc
 import shutil
 
 import jax
@@ -113,3 +115,22 @@ def test_damaged_contents_are_named(copy):
 def test_keep_at_least_one(tmp_path):
     with pytest.raises(UserError, match="checkpoint_keep: 0"):
         Checkpoints(tmp_path, keep=0)
+
+
+def test_a_write_that_fails_for_many_arrays_is_one_error(tmp_path, caplog):
+    """Asyncio would print a traceback for each array whose failure nobody asked for."""
+    Checkpoints(tmp_path, keep=1).close()
+
+    async def fail(text):
+        raise ValueError(text)
+
+    async def fail_unseen(*texts):
+        tasks = [asyncio.create_task(fail(text)) for text in texts]
+        await asyncio.sleep(0)
+        del tasks
+        gc.collect()
+
+    caplog.clear()
+    asyncio.run(fail_unseen("No space left on device [tensorstore_spec='{}']", "of something else"))
+    [seen] = [record for record in caplog.records if record.name == "asyncio"]
+    assert str(seen.exc_info[1]) == "of something else"

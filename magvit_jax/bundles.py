@@ -27,8 +27,9 @@ from safetensors.numpy import load_file, save_file
 from magvit_jax import systems
 from magvit_jax.errors import UserError
 from magvit_jax.generation.generator import Generator
-from magvit_jax.systems import masked_video, video_tokenizer
+from magvit_jax.systems import generator_config, video_tokenizer
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer, unboxed_abstract_params
+from magvit_jax.tokens.grid import latent_grid
 from magvit_jax.training.loading import load_state
 from magvit_jax.training.workdir import CHECKPOINTS, load_config, load_extra
 from magvit_jax.typing import PyTree
@@ -37,6 +38,8 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 PARAMS = "params.safetensors"
 WORKDIR_TOKENIZER = "tokenizer"
+#: What a generator's bundle says nothing of if it was written when there was one way only.
+BEFORE_METHODS = {"system": "masked_video", "masking": {"method": "commit"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,34 +73,77 @@ def load_tokenizer(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str
     return build_tokenizer(bundle, mesh, dtype)
 
 
-def load_generator(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str | None = None) -> Generator:
+def load_generator(
+    path: str | os.PathLike,
+    mesh: Mesh | None = None,
+    dtype: str | None = None,
+    *,
+    tokenizer: str | os.PathLike | Tokenizer | None = None,
+) -> Generator:
     """The generator of a bundle or workdir; arguments as of `load_tokenizer`.
 
+    Args:
+      tokenizer: the tokenizer, or its folder, in place of the one in the bundle; it has to be the same.
+
     Raises:
-      UserError: there is no readable model in the folder, or it is a tokenizer.
+      UserError: there is no readable model in the folder, it is a tokenizer, or its transformer was trained with
+        another tokenizer than the given one.
     """
     bundle = read(path)
     if bundle.kind != "generator":
-        raise UserError(f"{path}: holds a {bundle.kind}; expected a generator (a trained masked transformer)")
-    config = bundle.config
-    tokenizer = build_tokenizer(Bundle(config["tokenizer"], bundle.params["tokenizer"]), mesh, dtype)
+        raise UserError(f"{path}: holds a {bundle.kind}; expected a generator (a trained transformer)")
+    config, masking = bundle.config, ConfigDict(bundle.config.get("masking", BEFORE_METHODS["masking"]))
+    system = systems.module(bundle.config.get("system", BEFORE_METHODS["system"]))
+    nested = Bundle(config["tokenizer"], bundle.params["tokenizer"])
+    tokenizer = (
+        build_tokenizer(nested, mesh, dtype)
+        if tokenizer is None
+        else _same_tokenizer(path, nested, tokenizer, mesh, dtype)
+    )
     model = ConfigDict(_with_dtype(config["model"], dtype))
     tasks = ConfigDict(config["tasks"])
     clip = ClipFormat(**config["clip"])
-    grid = masked_video.latent_grid(tokenizer.model, clip.shape)
-    vocabulary = masked_video.build_vocabulary(tasks, tokenizer.model.bits, len(config["class_names"]))
+    grid = latent_grid(tokenizer.model, clip.shape)
+    vocabulary = generator_config.build_vocabulary(
+        tasks, tokenizer.model.codebook_size, len(config["class_names"])
+    )
+    mixture = generator_config.build_mixture(tasks, grid)
     return Generator(
-        transformer=masked_video.build_transformer(model, vocabulary, grid),
+        transformer=system.build_transformer(model, masking, vocabulary, mixture),
         params=bundle.params["transformer"],
         tokenizer=tokenizer,
         vocabulary=vocabulary,
-        mixture=masked_video.build_mixture(tasks, grid),
-        decoding=masked_video.build_decoding(tasks),
+        mixture=mixture,
+        decoding=system.build_decoding(tasks),
+        keep_condition=masking.method == "latent",
         clip=clip,
         class_names=tuple(config["class_names"]),
         fingerprint=config["fingerprint"],
         mesh=mesh,
     )
+
+
+def _same_tokenizer(
+    path: str | os.PathLike,
+    nested: Bundle,
+    given: str | os.PathLike | Tokenizer,
+    mesh: Mesh | None,
+    dtype: str | None,
+) -> Tokenizer:
+    """The tokenizer that a user gives in place of a generator's own."""
+    held = isinstance(given, Tokenizer)
+    tokenizer = given if held else load_tokenizer(given, mesh, dtype)
+    name = "the given one" if held else str(given)
+    _require_same_tokenizer(str(path), nested.config["fingerprint"], name, tokenizer.fingerprint)
+    return tokenizer
+
+
+def _require_same_tokenizer(generator: str, recorded: str, tokenizer: str, found: str) -> None:
+    if found != recorded:
+        raise UserError(
+            f"{generator}: its transformer was trained on the tokens of tokenizer {recorded} (a fingerprint); "
+            f"{tokenizer} is tokenizer {found}"
+        )
 
 
 def read(path: str | os.PathLike) -> Bundle:
@@ -167,7 +213,10 @@ def from_workdir(workdir: str | os.PathLike) -> Bundle:
     config, extra = load_config(workdir), load_extra(workdir)
     tokenizer = None
     if systems.kind(config) == "generator":
-        tokenizer = read(workdir / WORKDIR_TOKENIZER)
+        where = workdir / WORKDIR_TOKENIZER
+        tokenizer = read(where)
+        found = tokenizer.config["fingerprint"]
+        _require_same_tokenizer(str(workdir), extra["tokenizer"], str(where), found)
     system = systems.build(
         config,
         tokenizer=None if tokenizer is None else build_tokenizer(tokenizer),
@@ -185,7 +234,12 @@ def from_workdir(workdir: str | os.PathLike) -> Bundle:
     }
     params = jax.tree.map(np.asarray, state.system.eval_params)
     if tokenizer is not None:
-        described |= {"tasks": _plain(config.tasks), "tokenizer": tokenizer.config}
+        described |= {
+            "system": config.system,
+            "masking": {"method": config.masking.method},
+            "tasks": _plain(config.tasks),
+            "tokenizer": tokenizer.config,
+        }
         params = {"transformer": params, "tokenizer": tokenizer.params}
     described["fingerprint"] = fingerprint(described, params)
     return Bundle(described, params)
@@ -204,6 +258,11 @@ def fingerprint(config: Mapping[str, Any], params: PyTree) -> str:
 def build_tokenizer(bundle: Bundle, mesh: Mesh | None = None, dtype: str | None = None) -> Tokenizer:
     """The tokenizer of a bundle that was read; arguments as of `load_tokenizer`."""
     config = bundle.config
+    if "architecture" not in config["model"]:
+        raise UserError(
+            f"bundle {config['name']!r} is of an older format: it does not say of which architecture it is; "
+            "expected one that this version of magvit_jax exported"
+        )
     model = video_tokenizer.build_model(ConfigDict(_with_dtype(config["model"], dtype)))
     clip = ClipFormat(**config["clip"])
     require_same_params(bundle.params, unboxed_abstract_params(model, clip), config["name"])

@@ -151,6 +151,14 @@ def test_another_format_version_is_refused(copy, version):
         magvit_jax.load_tokenizer(copy)
 
 
+def test_a_bundle_that_names_no_architecture_is_of_an_older_format(tiny):
+    bundle = bundles.read(tiny.tokenizer.bundle)
+    model = {key: value for key, value in bundle.config["model"].items() if key != "architecture"}
+    old = bundles.Bundle(dict(bundle.config, model=model), bundle.params)
+    with pytest.raises(UserError, match=f"bundle '{bundle.config['name']}' is of an older format"):
+        bundles.build_tokenizer(old)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "7"])
 def test_a_config_that_is_none_is_refused(copy, text):
     (copy / "config.json").write_text(text)

@@ -14,13 +14,11 @@ The verdicts are those of `magvit_jax.metrics.compare`: over five seeds all five
 sign. They are about other seeds on the same files, not about other files.
 """
 
-import argparse
 import dataclasses
-import itertools
-import json
+import functools
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +32,11 @@ from magvit_jax import bundles, data, metrics
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation import evaluate_reconstruction
 from magvit_jax.evaluation.small_features import shipped
-from magvit_jax.media.atomic import write_bytes
 from magvit_jax.quickstart.run import stage_config
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.workflows.train import train
+from tools import _paired
+from tools._paired import Measure
 
 BITS = 10
 LFQ = dict(name="lfq", bits=BITS, entropy_groups=1)
@@ -47,15 +46,16 @@ VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, float]]] = {
     "lfq_plain": (LFQ, dict(entropy=0.0)),
     "vq": (dict(name="vq", size=2**BITS, width=32), dict(codebook=1.0, commitment=0.25)),
 }
-#: What is compared, and which direction is better.
+#: What is compared.
 MEASURES = {
-    "psnr": "higher",
-    "ssim": "higher",
-    "fd_small": "lower",
-    "codebook_use": "higher",
-    "codebook_perplexity": "higher",
+    "psnr": Measure("higher", 2),
+    "ssim": Measure("higher", 4),
+    "fd_small": Measure("lower", 4),
+    "codebook_use": Measure("higher", 3),
+    "codebook_perplexity": Measure("higher", 1),
 }
-DIGITS = {"psnr": 2, "ssim": 4, "fd_small": 4, "codebook_use": 3, "codebook_perplexity": 1}
+comparisons = functools.partial(_paired.comparisons, measures=MEASURES)
+tables = functools.partial(_paired.tables, measures=MEASURES)
 
 
 def run_config(variant: str, seed: int, videos: Path, steps: int, held_out: float) -> ConfigDict:
@@ -96,100 +96,27 @@ def measure(tokenizer: Tokenizer, config: ConfigDict, clips: int) -> dict[str, f
 
 def run(variant: str, seed: int, workdir: Path, config: ConfigDict, clips: int) -> dict[str, Any]:
     """One run's result: from its file where it is finished, else trained and measured."""
-    file = workdir / "result.json"
     asked = dict(variant=variant, seed=seed, clips_at_most=clips, fd_small_network=shipped().fingerprint)
-    asked["config"] = json.loads(json.dumps(config.to_dict()))  # as it will be read back: lists for tuples
-    if file.is_file():
-        result = json.loads(file.read_text())
-        if all(result.get(key) == value for key, value in asked.items()):
-            return result
-    start = time.monotonic()
-    train(config, workdir)
-    seconds = time.monotonic() - start
-    tokenizer = bundles.build_tokenizer(bundles.from_workdir(workdir))
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(tokenizer.params))
-    result = asked | dict(values=measure(tokenizer, config, clips), seconds=seconds, parameters=parameters)
-    write_bytes(file, (json.dumps(result, indent=1) + "\n").encode())
-    return result
 
+    def make() -> dict[str, Any]:
+        start = time.monotonic()
+        train(config, workdir)
+        seconds = time.monotonic() - start
+        tokenizer = bundles.build_tokenizer(bundles.from_workdir(workdir))
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(tokenizer.params))
+        return dict(values=measure(tokenizer, config, clips), seconds=seconds, parameters=parameters)
 
-def comparisons(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every two variants by every measure, over the seeds that both have."""
-    values = {(result["variant"], result["seed"]): result["values"] for result in results}
-    variants = list(dict.fromkeys(result["variant"] for result in results))
-    compared = []
-    for a, b in itertools.combinations(variants, 2):
-        seeds = sorted(seed for variant, seed in values if variant == a and (b, seed) in values)
-        for name, better in MEASURES.items():
-            pair = [[values[variant, seed][name] for seed in seeds] for variant in (a, b)]
-            found = metrics.compare(*pair, better=better)
-            verdict = found.verdict.replace("a better", f"{a} better").replace("b better", f"{b} better")
-            compared.append(
-                dict(
-                    measure=name, a=a, b=b, better=better, seeds=seeds, p_value=found.p_value, verdict=verdict
-                )
-                | dataclasses.asdict(found.difference)
-            )
-    return compared
-
-
-def tables(results: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> str:
-    """Means over seeds, and the comparisons, as Markdown."""
-    variants = list(dict.fromkeys(result["variant"] for result in results))
-    clips = results[0]["values"]["clips"]
-    rows = []
-    for name, better in MEASURES.items():
-        cells = []
-        for variant in variants:
-            values = [result["values"][name] for result in results if result["variant"] == variant]
-            cells.append(f"{np.mean(values):.{DIGITS[name]}f} ± {np.std(values, ddof=1):.{DIGITS[name]}f}")
-        rows.append([f"{name} ({better} is better)", *cells])
-    means = markdown([f"{clips} held-out clips, mean ± deviation over seeds", *variants], rows)
-    rows = [
-        [
-            one["measure"],
-            f"{one['a']} - {one['b']}",
-            f"{one['estimate']:+.{DIGITS[one['measure']]}f}",
-            f"{one['low']:+.{DIGITS[one['measure']]}f} to {one['high']:+.{DIGITS[one['measure']]}f}",
-            f"{one['p_value']:.4f}",
-            one["verdict"],
-        ]
-        for one in compared
-    ]
-    confidence = f"{compared[0]['confidence']:.1%} interval"
-    header = ["measure", "difference", "mean", confidence, "p (sign flips)", "verdict"]
-    chance = len(compared) / 16
-    note = (
-        f"{len(compared)} comparisons: about {chance:.1f} would be decided by chance if no variant differed."
-    )
-    return f"{means}\n\n{markdown(header, rows)}\n\n{note}\n"
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return _paired.once(workdir / "result.json", asked | dict(config=config.to_dict()), make)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _paired.parser(__doc__, steps=1000, clips=64)
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos")
-    parser.add_argument(
-        "--workdir", type=Path, required=True, help="where the runs and the results are written"
-    )
-    parser.add_argument("--steps", type=int, default=1000, help="of each run (default: 1000)")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each variant (default: 5)")
     parser.add_argument(
         "--held-out", type=float, default=0.25, help="share of the files measured on (default: 0.25)"
     )
-    parser.add_argument("--clips", type=int, default=64, help="held-out clips at most (default: 64)")
     flags = parser.parse_args()
-    if flags.seeds < 2 or flags.steps < 1:
-        parser.error(
-            f"--seeds={flags.seeds} --steps={flags.steps}: expected 2 or more seeds, 1 or more steps"
-        )
+    _paired.require_sizes(parser, flags)
     try:
         print(compare_all(flags.videos, flags.workdir, flags.steps, flags.seeds, flags.held_out, flags.clips))
     except UserError as error:
@@ -198,19 +125,14 @@ def main() -> None:
 
 def compare_all(videos: Path, workdir: Path, steps: int, seeds: int, held_out: float, clips: int) -> str:
     """Trains what is missing, writes comparison.json and comparison.md, and returns the latter's text."""
-    folder = workdir / f"steps_{steps}"
-    plan = list(itertools.product(range(seeds), VARIANTS))
-    results = []
-    for number, (seed, variant) in enumerate(plan, 1):
-        print(f"run {number} of {len(plan)}: {variant}, seed {seed}", file=sys.stderr, flush=True)
-        config = run_config(variant, seed, videos, steps, held_out)
-        results.append(run(variant, seed, folder / f"{variant}_{seed}", config, clips))
-    compared = comparisons(results)
-    text = tables(results, compared)
-    record = dict(steps=steps, seeds=seeds, held_out=held_out, results=results, comparisons=compared)
-    write_bytes(folder / "comparison.json", (json.dumps(record, indent=1) + "\n").encode())
-    write_bytes(folder / "comparison.md", text.encode())
-    return text
+
+    def one(variant: str, seed: int, folder: Path) -> Mapping[str, Any]:
+        return run(variant, seed, folder, run_config(variant, seed, videos, steps, held_out), clips)
+
+    record = dict(steps=steps, held_out=held_out)
+    return _paired.compare_all(
+        workdir / f"steps_{steps}", tuple(VARIANTS), seeds, one, comparisons, tables, record
+    )
 
 
 if __name__ == "__main__":

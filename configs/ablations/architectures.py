@@ -47,6 +47,7 @@ MODELS = {
     ),
     "cvivit_magvit": dict(architecture="cvivit_magvit", frames=17, **MAGVIT, **TRANSFORMER, **RUN),
 }
+VARIANTS = (*MODELS, "causal_cnn")
 
 
 def get_config(variant: str = "causal_cnn") -> ConfigDict:

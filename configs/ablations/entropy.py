@@ -24,6 +24,7 @@ from ..magvit2 import image_tokenizer
 
 EPOCHS, IMAGES, BATCH = 100, 50_000, 256
 ENTROPY_WEIGHTS = {"without": 0.0, "with": 0.1}
+VARIANTS = tuple(ENTROPY_WEIGHTS)
 
 
 def get_config(variant: str = "with") -> ConfigDict:

@@ -41,15 +41,13 @@ ROWS = {
     "deeper": dict(blocks=4, mid_blocks=4),
     "adaptive_norm": dict(adaptive_norm="pooled"),
 }
+VARIANTS = tuple(ROWS)
 
 
 def get_config(variant: str = "adaptive_norm") -> ConfigDict:
-    rows = list(ROWS)
-    if variant not in rows:
-        raise KeyError(variant)
     config = image_tokenizer.get_config("8x")
     config.name = f"ablation_images_{variant}"
-    for row in rows[: rows.index(variant) + 1]:
+    for row in VARIANTS[: VARIANTS.index(variant) + 1]:
         for field, value in ROWS[row].items():
             config.model[field] = ConfigDict(value) if field == "quantizer" else value
     config.loss.codebook = 1.0 if variant == "magvit" else 0.0

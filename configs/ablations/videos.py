@@ -53,12 +53,10 @@ ROWS = {
     "deeper": dict(blocks=4, mid_blocks=4),
     "blur_pooling": {},
 }
+VARIANTS = tuple(ROWS)
 
 
 def get_config(variant: str = "blur_pooling") -> ConfigDict:
-    rows = list(ROWS)
-    if variant not in rows:
-        raise KeyError(variant)
     config = video_tokenizer.get_config()
     config.name = f"ablation_videos_{variant}"
     train_for(config, EPOCHS, architectures.VIDEOS, BATCH)
@@ -70,6 +68,6 @@ def get_config(variant: str = "blur_pooling") -> ConfigDict:
         config.model.quantizer = ConfigDict(dict(name="vq", size=1024, width=256))
         config.loss.codebook = 1.0
         return config
-    for row in rows[: rows.index(variant) + 1]:
+    for row in VARIANTS[: VARIANTS.index(variant) + 1]:
         config.model.update(ROWS[row])
     return config

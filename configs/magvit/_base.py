@@ -8,7 +8,10 @@ rest.
 
 from ml_collections import ConfigDict
 
+from .. import _data, _training
+from .._adversary import ADVERSARY
 from .._length import train_for
+from .._optimizer import ADAM
 
 BATCH = {"b": 128, "l": 256}
 CHANNELS = {"b": 64, "l": 128}
@@ -19,19 +22,7 @@ SIZES = {
 }
 
 #: Of both players.
-OPTIMIZER = dict(
-    name="adam",
-    learning_rate=1e-4,
-    warmup_steps=0,  # `train_for` makes it one epoch
-    schedule="cosine",
-    final_fraction=0.0,
-    b1=0.0,
-    b2=0.99,
-    eps=1e-8,
-    weight_decay=0.0,
-    decay_kernels_only=True,
-    clip_norm=0.0,
-)
+OPTIMIZER = dict(ADAM, warmup_steps=0)  # `train_for` makes it one epoch
 
 
 def video_config(
@@ -53,23 +44,13 @@ def video_config(
             init_from="",
             inflation=dict(method="central", discriminator=True),
             data=dict(
-                source="video_folder",
-                path="",
+                _data.FILES,
                 frames=16,
                 height=pixels,
                 width=pixels,
-                stride=1,
-                flip=False,
-                random_crop=True,
                 batch_size=BATCH[variant],
                 eval_batch_size=BATCH[variant],
-                eval_clips=1024,
-                size=1,
                 seed=0,
-                held_out=0.05,
-                workers=8,
-                cache_mb=0,
-                tfds=dict(data_dir="", train_split="train", test_split="test", feature=""),
             ),
             model=dict(
                 architecture="magvit",
@@ -103,34 +84,11 @@ def video_config(
                 remat=large,
                 dtype="float32",
             ),
-            adversarial=dict(
-                weight=0.1,
-                loss="non_saturating",
-                r1_cost=10.0,
-                r1_every=1,
-                lecam_weight=0.001,
-                lecam_decay=0.999,
-                start_step=0,
-                ema_decay=0.0,
-                optimizer=dict(OPTIMIZER),
-            ),
+            adversarial=dict(ADVERSARY, optimizer=dict(OPTIMIZER)),
             perceptual=dict(weight=0.1, network="resnet50", path=""),
             optimizer=dict(OPTIMIZER),
-            training=dict(
-                steps=1,
-                microbatches=1,
-                ema_decay=0.999,
-                log_every=100,
-                eval_every=5000,
-                sample_every=5000,
-                checkpoint_every=1000,
-                checkpoint_keep=3,
-                max_nonfinite=10,
-                tensorboard=False,
-                rng_impl="threefry2x32",
-            ),
-            mesh=dict(data=-1, fsdp=1, tensor=1, sequence=1),
-            sharding_rules=(),
+            training=dict(_training.LONG, steps=1, ema_decay=0.999),
+            **_training.LAYOUT,
         )
     )
     train_for(config, epochs[variant], videos, BATCH[variant])

@@ -22,6 +22,7 @@ from . import _base
 
 EPOCHS = {"b": 400, "l": 800}  # Tab. 3.1
 VIDEOS = 43_264  # 43K in 6.5.6
+VARIANTS = tuple(EPOCHS)
 
 
 def get_config(variant: str = "b") -> ConfigDict:

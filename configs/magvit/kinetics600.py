@@ -21,6 +21,7 @@ from . import _base
 
 EPOCHS = {"b": 45, "l": 180}  # Tab. 3.1
 VIDEOS = 384_000  # 6.5.6
+VARIANTS = tuple(EPOCHS)
 
 
 def get_config(variant: str = "b") -> ConfigDict:

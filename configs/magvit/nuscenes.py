@@ -21,6 +21,7 @@ from . import _base
 
 EPOCHS = {"b": 1280, "l": 5120}  # Tab. 3.1
 VIDEOS = 5_400  # 6.5.6
+VARIANTS = tuple(EPOCHS)
 
 
 def get_config(variant: str = "b") -> ConfigDict:

@@ -21,6 +21,7 @@ from . import _base
 
 EPOCHS = {"b": 1000, "l": 2000}  # Tab. 3.1
 VIDEOS = 14_400  # 6.5.6
+VARIANTS = tuple(EPOCHS)
 
 
 def get_config(variant: str = "b") -> ConfigDict:

@@ -22,6 +22,7 @@ from . import _base
 
 EPOCHS = {"b": 135, "l": 400}  # Tab. 3.1
 VIDEOS = 169_000  # 6.5.6
+VARIANTS = tuple(EPOCHS)
 
 
 def get_config(variant: str = "b") -> ConfigDict:

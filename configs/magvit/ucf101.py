@@ -31,6 +31,7 @@ from . import _base
 
 EPOCHS = {"b": 500, "l": 2000}  # Tab. 3.1
 VIDEOS = 9_537  # the first of UCF-101's training splits; 9.5K in 6.5.6
+VARIANTS = tuple(EPOCHS)
 
 
 def get_config(variant: str = "b") -> ConfigDict:

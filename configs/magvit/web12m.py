@@ -21,6 +21,7 @@ from . import _base
 
 EPOCHS = {"b": 5, "l": 20}  # Tab. 3.1
 VIDEOS = 12_000_000  # about 12M in 6.5.6
+VARIANTS = tuple(EPOCHS)
 
 
 def get_config(variant: str = "b") -> ConfigDict:

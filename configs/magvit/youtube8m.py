@@ -23,12 +23,11 @@ from ml_collections import ConfigDict
 from . import _base
 
 EPOCHS = {"l": 20}
+VARIANTS = tuple(EPOCHS)
 VIDEOS = 8_000_000
 
 
 def get_config(variant: str = "l") -> ConfigDict:
-    if variant not in EPOCHS:
-        raise KeyError(variant)
     config = _base.video_config("youtube8m", variant, epochs=EPOCHS, videos=VIDEOS)
     config.inflation.update(method="", discriminator=False)
     return config

@@ -39,6 +39,7 @@ SIZES = {
     "16x": (256, (1, 1, 2, 2, 4)),
     "32x": (256, (1, 1, 2, 2, 4, 4)),
 }
+VARIANTS = tuple(SIZES)
 
 
 def get_config(variant: str = "16x") -> ConfigDict:

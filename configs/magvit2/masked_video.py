@@ -24,99 +24,23 @@ logits are float32. `--config.model.dtype=float32` is the authors' choice.
 
 from ml_collections import ConfigDict
 
-TRAINING_CLIPS = 384_000  # Kinetics-600 as the thesis counts it (6.5.6)
-BATCH = 256
-STEPS = 360 * TRAINING_CLIPS // BATCH
+from .. import _decoding, _tasks
+from .._transformer import SIZES, masked_config
 
-SIZES = {
-    "b": dict(width=768, layers=12, heads=12, mlp_dim=3072),
-    "l": dict(width=1024, layers=24, heads=16, mlp_dim=4096),
-    "h": dict(width=1280, layers=32, heads=16, mlp_dim=5120),
-}
+EPOCHS, BATCH = 360, 256
+TRAINING_CLIPS = 384_000  # Kinetics-600 as the thesis counts it (6.5.6)
+VARIANTS = tuple(SIZES)
 
 
 def get_config(variant: str = "l") -> ConfigDict:
-    return ConfigDict(
-        dict(
-            name=f"magvit2_masked_video_{variant}",
-            system="masked_video",
-            seed=0,
-            init_from="",
-            tokenizer="",
-            data=dict(
-                source="video_folder",
-                path="",
-                frames=17,
-                height=128,
-                width=128,
-                stride=1,
-                flip=False,
-                random_crop=True,
-                batch_size=BATCH,
-                eval_batch_size=256,
-                eval_clips=1024,
-                size=1,
-                seed=1,
-                held_out=0.05,
-                workers=8,
-                cache_mb=0,
-                tfds=dict(data_dir="", train_split="train", test_split="test", feature=""),
-            ),
-            model=dict(
-                factors=2,
-                **SIZES[variant],
-                dropout=0.1,
-                attention_dropout=0.1,
-                norm="post",
-                scan_layers=True,
-                remat=True,
-                dtype="bfloat16",
-            ),
-            tasks=dict(
-                frame_prediction=dict(
-                    weight=1.0,
-                    settings=dict(frames=5),
-                    decoding=dict(
-                        steps=12,
-                        schedule="cosine",
-                        temperature=32.0,
-                        sampling_temperature=1.0,
-                        guidance_scale=0.0,
-                    ),
-                ),
-            ),
-            masking=dict(schedule="cosine", ratio_per="example", class_dropout=0.0),
-            loss=dict(
-                label_smoothing=1e-4,
-                part_weights=dict(refine=1.0, mask=1.0, reconstruct=1.0),
-            ),
-            optimizer=dict(
-                name="adamw",
-                learning_rate=1e-4,
-                warmup_steps=5000,
-                schedule="cosine",
-                final_fraction=0.0,
-                b1=0.9,
-                b2=0.96,
-                eps=1e-8,
-                weight_decay=0.045,
-                decay_kernels_only=True,
-                clip_norm=1.0,
-            ),
-            training=dict(
-                steps=STEPS,
-                microbatches=1,
-                ema_decay=0.0,
-                log_every=100,
-                eval_every=5000,
-                sample_every=5000,
-                checkpoint_every=1000,
-                checkpoint_keep=3,
-                max_nonfinite=10,
-                tensorboard=False,
-                rng_impl="threefry2x32",
-            ),
-            mesh=dict(data=-1, fsdp=1, tensor=1, sequence=1),
-            sharding_rules=(),
-        )
+    return masked_config(
+        f"magvit2_masked_video_{variant}",
+        variant,
+        data=dict(frames=17, height=128, width=128, batch_size=BATCH),
+        tasks=_tasks.mixture({"frame_prediction": 1.0}, decoding=_decoding.MAGVIT2, frames=5),
+        factors=2,
+        dtype="bfloat16",
+        class_dropout=0.0,
+        epochs=EPOCHS,
+        examples=TRAINING_CLIPS,
     )

@@ -26,24 +26,16 @@ parameters, their average, the optimizer, normalisation and losses are float32.
 
 from ml_collections import ConfigDict
 
+from .. import _data, _training
+from .._adversary import ADVERSARY
+from .._optimizer import ADAM
+
 TRAINING_CLIPS = 384_000  # Kinetics-600 as the thesis counts it (6.5.6)
 BATCH = 256
 STEPS = 190 * TRAINING_CLIPS // BATCH
 
 #: Of both players.
-OPTIMIZER = dict(
-    name="adam",
-    learning_rate=1e-4,
-    warmup_steps=TRAINING_CLIPS // BATCH,
-    schedule="cosine",
-    final_fraction=0.0,
-    b1=0.0,
-    b2=0.99,
-    eps=1e-8,
-    weight_decay=0.0,
-    decay_kernels_only=True,
-    clip_norm=0.0,
-)
+OPTIMIZER = dict(ADAM, warmup_steps=TRAINING_CLIPS // BATCH)
 
 
 def get_config() -> ConfigDict:
@@ -55,23 +47,13 @@ def get_config() -> ConfigDict:
             init_from="",
             inflation=dict(method="", discriminator=False),
             data=dict(
-                source="video_folder",
-                path="",
+                _data.FILES,
                 frames=17,
                 height=128,
                 width=128,
-                stride=1,
-                flip=False,
-                random_crop=True,
                 batch_size=BATCH,
                 eval_batch_size=256,
-                eval_clips=1024,
-                size=1,
                 seed=0,
-                held_out=0.05,
-                workers=8,
-                cache_mb=0,
-                tfds=dict(data_dir="", train_split="train", test_split="test", feature=""),
             ),
             model=dict(
                 architecture="magvit2",
@@ -110,33 +92,10 @@ def get_config() -> ConfigDict:
                 remat=True,
                 dtype="bfloat16",
             ),
-            adversarial=dict(
-                weight=0.1,
-                loss="non_saturating",
-                r1_cost=10.0,
-                r1_every=1,
-                lecam_weight=0.001,
-                lecam_decay=0.999,
-                start_step=0,
-                ema_decay=0.0,
-                optimizer=dict(OPTIMIZER),
-            ),
+            adversarial=dict(ADVERSARY, optimizer=dict(OPTIMIZER)),
             perceptual=dict(weight=0.1, network="resnet50", path=""),
             optimizer=dict(OPTIMIZER),
-            training=dict(
-                steps=STEPS,
-                microbatches=1,
-                ema_decay=0.999,
-                log_every=100,
-                eval_every=5000,
-                sample_every=5000,
-                checkpoint_every=1000,
-                checkpoint_keep=3,
-                max_nonfinite=10,
-                tensorboard=False,
-                rng_impl="threefry2x32",
-            ),
-            mesh=dict(data=-1, fsdp=1, tensor=1, sequence=1),
-            sharding_rules=(),
+            training=dict(_training.LONG, steps=STEPS, ema_decay=0.999),
+            **_training.LAYOUT,
         )
     )

@@ -8,11 +8,18 @@ docs/benchmarks.md. Variants: smoke (seconds, to see that all works), small (the
 
 from ml_collections import ConfigDict
 
+from .. import _training
+from .._adversary import ADVERSARY
+from .._optimizer import ADAM
+from . import _base
+
 STEPS = {"smoke": 16, "small": 800, "full": 2000}
+VARIANTS = tuple(STEPS)
 
 
 def get_config(variant: str = "small") -> ConfigDict:
     steps = STEPS[variant]
+    warmup_steps = min(50, steps // 10)
     return ConfigDict(
         dict(
             name=f"quickstart_tokenizer_{variant}",
@@ -20,25 +27,7 @@ def get_config(variant: str = "small") -> ConfigDict:
             seed=0,
             init_from="",
             inflation=dict(method="", discriminator=False),
-            data=dict(
-                source="embedded",
-                path="",
-                frames=9,
-                height=32,
-                width=32,
-                stride=1,
-                flip=False,
-                random_crop=False,
-                batch_size=8,
-                eval_batch_size=64,
-                eval_clips=256 if variant != "smoke" else 64,
-                size=8192,
-                seed=0,
-                held_out=0.15,
-                workers=0,
-                cache_mb=1024,
-                tfds=dict(data_dir="", train_split="train", test_split="test", feature=""),
-            ),
+            data=dict(_base.clips(variant), batch_size=8, seed=0),
             model=dict(
                 architecture="magvit2",
                 base_channels=32,
@@ -77,56 +66,20 @@ def get_config(variant: str = "small") -> ConfigDict:
                 dtype="float32",
             ),
             adversarial=dict(
+                ADVERSARY,
                 weight=0.0,
-                loss="non_saturating",
-                r1_cost=10.0,
-                r1_every=1,
-                lecam_weight=0.001,
-                lecam_decay=0.999,
-                start_step=0,
-                ema_decay=0.0,
-                optimizer=dict(
-                    name="adam",
-                    learning_rate=2e-4,
-                    warmup_steps=min(50, steps // 10),
-                    schedule="cosine",
-                    final_fraction=0.02,
-                    b1=0.0,
-                    b2=0.99,
-                    eps=1e-8,
-                    weight_decay=0.0,
-                    decay_kernels_only=True,
-                    clip_norm=0.0,
-                ),
+                optimizer=dict(ADAM, learning_rate=2e-4, warmup_steps=warmup_steps, final_fraction=0.02),
             ),
             perceptual=dict(weight=0.0, network="none", path=""),
             optimizer=dict(
-                name="adam",
+                ADAM,
                 learning_rate=2e-3,
-                warmup_steps=min(50, steps // 10),
-                schedule="cosine",
+                warmup_steps=warmup_steps,
                 final_fraction=0.02,
                 b1=0.9,
-                b2=0.99,
-                eps=1e-8,
-                weight_decay=0.0,
-                decay_kernels_only=True,
                 clip_norm=1.0,
             ),
-            training=dict(
-                steps=steps,
-                microbatches=1,
-                ema_decay=0.99,
-                log_every=20,
-                eval_every=0,
-                sample_every=steps if variant == "smoke" else steps // 3,
-                checkpoint_every=steps if variant == "smoke" else steps // 4,
-                checkpoint_keep=2,
-                max_nonfinite=10,
-                tensorboard=False,
-                rng_impl="threefry2x32",
-            ),
-            mesh=dict(data=-1, fsdp=1, tensor=1, sequence=1),
-            sharding_rules=(),
+            training=_base.training(variant, steps=steps, samples=3),
+            **_training.LAYOUT,
         )
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import inspect
 import sys
 import types
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from ml_collections import ConfigDict, config_flags
 
 import magvit_jax
 from magvit_jax.errors import UserError
+from magvit_jax.generation.settings import DECODINGS
 from magvit_jax.quickstart.scales import SCALES
+from magvit_jax.sampling.guidance import GUIDANCE_SCHEDULES
 
 _PACKAGE = "_magvit_configs"  # of the config file that is being read, and of those beside it
 
@@ -49,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     _tokenize(commands.add_parser("tokenize", help="encode videos to token ids, in shards"))
     _reconstruct(commands.add_parser("reconstruct", help="encode and decode videos or images"))
     _generate(commands.add_parser("generate", help="generate clips with a trained transformer"))
+    _gallery(commands.add_parser("gallery", help="a page with every task of a generator for one clip"))
     _evaluate(commands.add_parser("evaluate", help="measure a model on a folder of videos"))
     _convert(commands.add_parser("convert", help="write somebody else's checkpoint as a bundle"))
     _export(commands.add_parser("export", help="write a training workdir as a bundle"))
@@ -149,15 +153,78 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
 
 def _generate(command: argparse.ArgumentParser) -> None:
     _model(command)
-    command.add_argument("--task", required=True, help="frame_prediction, class_conditional, ...")
-    command.add_argument("--input", type=Path, help="the video or folder that the task is conditioned on")
-    command.add_argument("--label", help="class name or number; all classes in turn by default")
+    command.add_argument("--task", help="frame_prediction, class_conditional, ...; not needed with --mask or --box")
+    command.add_argument(
+        "--input", type=Path, help="the video or image, or the folder of them, that the task is conditioned on"
+    )
+    _user_mask(command)
+    command.add_argument("--prompt", metavar="TASK", help="task whose prompt a mask uses; the nearest by default")
+    _samples(command)
     _output(command)
-    command.add_argument("--num", type=int, default=8, help="how many clips (default: 8)")
+    command.add_argument("--num", type=int, help="how many clips (default: 8; with --frames 1)")
+    command.add_argument(
+        "--frames",
+        type=int,
+        help="one long video of so many frames, the given ones first: frame prediction over its own output, as mp4",
+    )
+    command.add_argument("--states", action="store_true", help="also draw every decoding step, as png and gif")
+    _decoding(command)
+
+
+def _gallery(command: argparse.ArgumentParser) -> None:
+    _model(command)
+    command.add_argument("--input", type=Path, help="a video or image; an embedded clip by default")
+    _user_mask(command)
+    _samples(command)
+    _output(command)
+    command.add_argument("--num", type=int, default=2, help="samples of each task (default: 2)")
+    _decoding(command)
+
+
+def _user_mask(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--mask", type=Path, metavar="FILE", help="your own mask, a video or image of the input's size: white is given"
+    )
+    command.add_argument(
+        "--box", metavar="Y0,X0,Y1,X1", help="your own mask as a box, in shares of height and width (0 to 1)"
+    )
+    command.add_argument(
+        "--given",
+        choices=["inside", "outside"],
+        help="what is given: the inside of the box or the white of the mask (the default), or what is outside of it",
+    )
+
+
+def _samples(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--label", help="class name or number; all classes in turn by default")
+    command.add_argument("--paste", action="store_true", help="put the given pixels back over the generated ones")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--steps", type=int, help="decoding steps; as trained by default")
-    command.add_argument("--temperature", type=float, help="of the confidence noise")
-    command.add_argument("--guidance-scale", type=float, help="of classifier-free guidance; 0 for none")
+
+
+#: Flags that are arguments of `Generator.generate` of the same name, by type and help; the model's own by default.
+DECODING: dict[str, tuple[type, str]] = {
+    "decoding": (str, f"settings by name: {', '.join(DECODINGS)}; as trained by default"),
+    "steps": (int, "decoding steps"),
+    "schedule": (str, "how many tokens stay unknown after each step: cosine, uniform, exp, log, pow2, ..."),
+    "temperature": (float, "of the confidence noise"),
+    "sampling_temperature": (float, "of the tokens; 0 takes the likeliest"),
+    "guidance_scale": (float, "of classifier-free guidance; 0 for none"),
+    "guidance_schedule": (str, f"how guidance grows over the steps: {', '.join(GUIDANCE_SCHEDULES)}"),
+    "guidance_power": (float, "of the guidance schedules that have a power"),
+}
+
+
+def _decoding(command: argparse.ArgumentParser) -> None:
+    for name, (kind, text) in DECODING.items():
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+
+
+def box(text: str) -> tuple[float, ...]:
+    """The numbers of a --box. UserError where they are none; `workflows.UserMask` checks what they are."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--box={text}: expected four numbers, such as 0.25,0.25,0.75,0.75") from error
 
 
 def _evaluate(command: argparse.ArgumentParser) -> None:
@@ -211,7 +278,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
       UserError: no such config, variant or key, or a value of another type.
     """
     path, _, variant = name.partition(":")
-    config = _get_config(_find(path), variant, name)
+    config = _get_config(_module(_find(path), name), variant, name)
     argv, values = ["magvit", *overrides], absl_flags.FlagValues()
     try:
         holder = config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
@@ -225,8 +292,20 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
         raise UserError(f"config {name}: {_one_line(error)}") from error
 
 
-def _get_config(path: Path, variant: str, name: str) -> ConfigDict:
-    """What the file's `get_config` returns; the file and what it imports are run anew each time.
+def variants(name: str) -> tuple[str, ...]:
+    """The variants of a config file or shipped config, as its `VARIANTS` lists them; none where it lists none."""
+    return tuple(getattr(_module(_find(name), name), "VARIANTS", ()))
+
+
+def shipped_configs() -> tuple[str, ...]:
+    """Names of the configs that come with the package, such as "quickstart/tokenizer"."""
+    root = next((root for root in _shipped_roots() if root.is_dir()), None)
+    paths = [] if root is None else (path.relative_to(root).with_suffix("") for path in root.rglob("*.py"))
+    return tuple(sorted(path.as_posix() for path in paths if not path.stem.startswith("_")))
+
+
+def _module(path: Path, name: str) -> types.ModuleType:
+    """A config file as a module; it and what it imports are run anew each time.
 
     Configs share code by relative imports, `from . import _base` or `from ..magvit2 import video_tokenizer`:
     the folder above the file's own stands in for a package, wherever the files are installed.
@@ -244,9 +323,23 @@ def _get_config(path: Path, variant: str, name: str) -> ConfigDict:
             del sys.modules[imported]
     if not hasattr(module, "get_config"):
         raise UserError(f"config {name}: {path} defines no get_config; expected a config file")
+    return module
+
+
+def _get_config(module: types.ModuleType, variant: str, name: str) -> ConfigDict:
+    """What `get_config` returns. A file lists what it takes as `VARIANTS`; of one that doesn't, a KeyError tells."""
+    if not variant:
+        return module.get_config()
+    known = getattr(module, "VARIANTS", None)
+    if known is None and not inspect.signature(module.get_config).parameters:
+        raise UserError(f"config {name}: no variant {variant!r}; expected none, it has no variants")
+    if known is not None and variant not in known:
+        raise UserError(f"config {name}: no variant {variant!r}; expected one of {', '.join(known)}")
     try:
-        return module.get_config(variant) if variant else module.get_config()
+        return module.get_config(variant)
     except KeyError as error:
+        if known is not None:
+            raise  # a mistake in the file
         raise UserError(f"config {name}: no variant {error}") from error
 
 
@@ -256,16 +349,15 @@ def _one_line(message: object) -> str:
 
 def _find(name: str) -> Path:
     """A file as given, or below the shipped configs, with or without .py."""
-    package = Path(magvit_jax.__file__).parent
-    roots = [Path(), package / "configs", package.parent / "configs", package.parent]
-    for root in roots:
+    shipped = _shipped_roots()
+    for root in (Path(), *shipped, shipped[1].parent):
         for candidate in (root / name, root / f"{name}.py"):
             if candidate.is_file():
                 return candidate
-    shipped = next((root for root in roots[1:3] if root.is_dir()), None)
-    names = sorted(
-        str(path.relative_to(shipped).with_suffix(""))
-        for path in shipped.rglob("*.py")
-        if not path.stem.startswith("_")
-    )
-    raise UserError(f"config {name}: no such file or shipped config; shipped are {', '.join(names)}")
+    raise UserError(f"config {name}: no such file or shipped config; shipped are {', '.join(shipped_configs())}")
+
+
+def _shipped_roots() -> tuple[Path, Path]:
+    """Where `configs/` is: within an installed package, or beside it in a checkout."""
+    package = Path(magvit_jax.__file__).parent
+    return package / "configs", package.parent / "configs"

@@ -93,11 +93,15 @@ SOURCES: dict[str, Callable[[Any, str], Source]] = {
 }
 
 
+#: Sources that know `ClipSpec.smallest_crop`.
+ZOOMING = ("image_folder", "tfds")
+
+
 def build_source(config: Any, split: str = "train") -> Source:
     """The "train" or "test" split, or with "all" every file, of the source that `config.data` describes.
 
-    Reads the fields source, path, frames, height, width, stride, flip, random_crop, seed, size, held_out,
-    cache_mb, and of `tfds` data_dir, train_split, test_split, feature. The path is a
+    Reads the fields source, path, frames, height, width, stride, flip, random_crop, smallest_crop, seed, size,
+    held_out, cache_mb, and of `tfds` data_dir, train_split, test_split, feature. The path is a
     folder or, of source "tfds", a dataset's name.
 
     Raises:
@@ -108,4 +112,9 @@ def build_source(config: Any, split: str = "train") -> Source:
     splits = SPLITS if config.source in ("embedded", "tfds") else (*SPLITS, "all")
     if split not in splits:
         raise UserError(f"split of {config.source} data is {split!r}: expected one of {', '.join(splits)}")
+    if config.smallest_crop != 1 and config.source not in ZOOMING:
+        raise UserError(
+            f"data.smallest_crop is {config.smallest_crop} of {config.source} data: expected 1; only "
+            f"{' and '.join(ZOOMING)} crop smaller"
+        )
     return SOURCES[config.source](config, split)

@@ -1,5 +1,6 @@
 """One clip out of one named file, for commands that take a file."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -12,7 +13,9 @@ from magvit_jax.data.sources import ClipSpec
 from magvit_jax.errors import UserError
 
 
-def load_clip(path: str | os.PathLike, spec: ClipSpec, whole: bool = False) -> np.ndarray:
+def load_clip(
+    path: str | os.PathLike, spec: ClipSpec, whole: bool = False, least: int | None = None
+) -> np.ndarray:
     """Reads a video or image file, resized to cover the spec's size and cropped in the centre.
 
     Args:
@@ -20,6 +23,7 @@ def load_clip(path: str | os.PathLike, spec: ClipSpec, whole: bool = False) -> n
       spec: size, stride and, unless `whole`, how many frames are taken from the start of the file.
       whole: take every stride-th frame to the end instead, at least one; an image has to be asked for
         frames=1 either way.
+      least: frames that are enough where the file does not have as many as the spec says; by default none fewer.
 
     Returns:
       uint8 [T, H, W, 3].
@@ -33,7 +37,7 @@ def load_clip(path: str | os.PathLike, spec: ClipSpec, whole: bool = False) -> n
     if os.path.isdir(path):
         raise UserError(f"{path} is a folder: expected a video or image file")
     try:
-        frames = _image(path, spec) if is_image(path) else _video(path, spec, whole)
+        frames = _image(path, spec, least) if is_image(path) else _video(path, spec, whole, least)
     except Unreadable as error:
         raise UserError(f"{path}: {error}") from error
     return np.ascontiguousarray(frames)
@@ -56,22 +60,25 @@ def frame_rate(path: str | os.PathLike) -> float:
         raise UserError(f"{path}: {error}") from error
 
 
-def _image(path: str, spec: ClipSpec) -> np.ndarray:
+def _image(path: str, spec: ClipSpec, least: int | None) -> np.ndarray:
     image = read_image(path)
-    _check_length(path, 1, spec)
+    _check_length(path, 1, spec, least)
     return fit(image, image.shape[:2], (spec.height, spec.width))[None]
 
 
-def _video(path: str, spec: ClipSpec, whole: bool) -> np.ndarray:
+def _video(path: str, spec: ClipSpec, whole: bool, least: int | None) -> np.ndarray:
     info = probe(path)
+    count = None
     if not whole:
-        _check_length(path, info.frames, spec)
-    frames = read_frames(path, 0, None if whole else spec.frames, spec.stride)
+        _check_length(path, info.frames, spec, least)
+        count = min(spec.frames, -(-info.frames // spec.stride))
+    frames = read_frames(path, 0, count, spec.stride)
     area = (spec.height, spec.width)
     return np.stack([fit(frame, (info.height, info.width), area) for frame in frames])
 
 
-def _check_length(path: str, frames: int, spec: ClipSpec) -> None:
+def _check_length(path: str, frames: int, spec: ClipSpec, least: int | None) -> None:
+    spec = spec if least is None else dataclasses.replace(spec, frames=least)
     if frames < spec.span:
         has = "1 frame" if frames == 1 else f"{frames} frames"
         raise UserError(f"{path} has {has}, a clip needs {spec.span} ({spec.frames} at stride {spec.stride})")

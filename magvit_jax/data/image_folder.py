@@ -81,7 +81,8 @@ class ImageFolder(FolderSource):
 
     def _read(self, rng: np.random.Generator, spec: ClipSpec, train: bool, picture: _Picture) -> np.ndarray:
         area = (spec.height, spec.width)
-        resized = self._resized(picture.path, area)
+        cover = pixels.random_cover(rng, area, spec.smallest_crop) if train else area
+        resized = self._resized(picture.path, area) if cover == area else _covering(picture.path, cover)
         size = resized.shape[:2]
         corner = pixels.centre_corner(size, area)
         if train and spec.random_crop:

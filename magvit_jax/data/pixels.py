@@ -53,6 +53,15 @@ def random_corner(
     return int(rng.integers(size[0] - window[0] + 1)), int(rng.integers(size[1] - window[1] + 1))
 
 
+def random_cover(rng: np.random.Generator, window: tuple[int, int], smallest: float) -> tuple[int, int]:
+    """(height, width) that a picture is resized to cover before the window is cut out: the window's sides are a share
+    of it in [smallest, 1], drawn evenly. Nothing is drawn where there is no choice."""
+    if smallest == 1:
+        return window
+    share = rng.uniform(smallest, 1)
+    return round(window[0] / share), round(window[1] / share)
+
+
 def crop(video_THWC: np.ndarray, corner: tuple[int, int], window: tuple[int, int]) -> np.ndarray:
     """The window of every frame."""
     return video_THWC[:, corner[0] : corner[0] + window[0], corner[1] : corner[1] + window[1]]

@@ -15,7 +15,8 @@ class ClipSpec:
 
     `stride` takes every stride-th frame of the file. `flip` mirrors half of the training clips left to right.
     `random_crop` moves the training clips' crop along the side that is longer than asked; test clips are
-    cropped in the centre.
+    cropped in the centre. With `smallest_crop` below 1 a training clip's crop is also smaller than what fits: its
+    sides are that share of it or more, drawn evenly, and it is enlarged to the clip's size.
     """
 
     frames: int
@@ -24,17 +25,26 @@ class ClipSpec:
     stride: int = 1
     flip: bool = False
     random_crop: bool = False
+    smallest_crop: float = 1.0
 
     def __post_init__(self):
         for name in ("frames", "height", "width", "stride"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"data.{name} is {value!r}: expected a whole number of at least 1")
+        if not 0 < self.smallest_crop <= 1:
+            raise UserError(
+                f"data.smallest_crop is {self.smallest_crop!r}: expected a share above 0, at most 1"
+            )
+        if self.smallest_crop < 1 and not self.random_crop:
+            raise UserError(
+                f"data.smallest_crop is {self.smallest_crop}, but data.random_crop is False: expected it to be True"
+            )
 
     @classmethod
     def from_config(cls, config: Any) -> "ClipSpec":
         """The spec of a `config.data`."""
-        names = ("frames", "height", "width", "stride", "flip", "random_crop")
+        names = ("frames", "height", "width", "stride", "flip", "random_crop", "smallest_crop")
         return cls(**{name: getattr(config, name) for name in names})
 
     @property

@@ -1,10 +1,10 @@
 """Datasets prepared by TensorFlow Datasets (TFDS), by name, read without TensorFlow.
 
 Read are its files in ArrayRecord format, which allow random access; `tfds build NAME
---file_format=array_record` makes them, and needs TensorFlow for many datasets. A video is a feature of type
-Video (a picture a frame) or a uint8 Tensor [T, H, W, C]; an image is a feature of type Image, and a video of
-one frame. Of a video only the frames that a clip needs are decoded. The label is the feature of type
-ClassLabel, its names are the class names.
+--file_format=array_record` makes them, and needs TensorFlow for many datasets. A video is a feature of
+type Video or another sequence of pictures (BAIR robot pushing has two), or a uint8 Tensor [T, H, W, C];
+an image is a feature of type Image, and a video of one frame. Of a video only the frames that a clip
+needs are decoded. The label is the feature of type ClassLabel, its names are the class names.
 """
 
 import functools
@@ -47,12 +47,14 @@ class TfdsExamples:
         self._arguments = (name, split, data_dir, feature)
         builder = _builder(name, data_dir)
         self.name, self.split = builder.info.full_name, split
-        features = builder.info.features
+        features = _by_name(builder.info.features)
         self._key = _visual_feature(self.name, features, feature)
         self._label, self.class_names = _label_feature(self.name, features)
         self.is_video = len(features[self._key].shape) == 4
         self.frames = features[self._key].shape[0] if self.is_video else 1
-        self._source = _data_source(builder, split, self._key, self._label)
+        self._source = _data_source(
+            builder, split, {key: features[key] for key in (self._key, self._label) if key}
+        )
         counts = {
             key: [info.num_examples, info.num_bytes] for key, info in sorted(builder.info.splits.items())
         }
@@ -134,7 +136,8 @@ class Tfds(FolderSource):
         free, area = len(frames) - spec.span, (spec.height, spec.width)
         start = int(rng.integers(free + 1)) if train else free // 2
         chosen = [rgb(frames[start + k * spec.stride]) for k in range(spec.frames)]
-        size = pixels.cover_size(chosen[0].shape[:2], area)
+        cover = pixels.random_cover(rng, area, spec.smallest_crop) if train else area
+        size = pixels.cover_size(chosen[0].shape[:2], cover)
         corner = pixels.centre_corner(size, area)
         if train and spec.random_crop:
             corner = pixels.random_corner(rng, size, area)
@@ -228,13 +231,27 @@ def _video_feature_without_tensorflow() -> Any:
     return mock.patch.object(video_feature, "tf", SimpleNamespace(dtypes=SimpleNamespace(as_dtype=np.dtype)))
 
 
+def _by_name(features: Any) -> Mapping[str, Any]:
+    """The features of an example. An example that is a sequence of steps, each with its features, has a sequence of
+    each; that is how it is stored."""
+    import tensorflow_datasets as tfds
+
+    if not isinstance(features, tfds.features.Sequence):
+        return features
+    shapes = features.shape
+    return {key: tfds.features.Sequence(features[key], length=shapes[key][0]) for key in features.feature}
+
+
 def _visual_feature(dataset: str, features: Mapping[str, Any], wanted: str) -> str:
     """The feature that has the pixels: the one asked for, or the only video, or else the only image."""
     import tensorflow_datasets as tfds
 
     def is_video(feature: Any) -> bool:
         tensor = type(feature) is tfds.features.Tensor and feature.np_dtype == np.uint8
-        return isinstance(feature, tfds.features.Video) or (tensor and len(feature.shape) == 4)
+        pictures = isinstance(feature, tfds.features.Sequence) and isinstance(
+            feature.feature, tfds.features.Image
+        )
+        return pictures or (tensor and len(feature.shape) == 4)
 
     videos = [key for key in sorted(features) if is_video(features[key])]
     images = [key for key in sorted(features) if isinstance(features[key], tfds.features.Image)]
@@ -257,10 +274,11 @@ def _label_feature(dataset: str, features: Mapping[str, Any]) -> tuple[str | Non
     return (key, tuple(features[key].names)) if key else (None, (dataset.split("/")[0],))
 
 
-def _data_source(builder: Any, split: str, key: str, label: str | None) -> "_Examples":
+def _data_source(builder: Any, split: str, wanted: Mapping[str, Any]) -> "_Examples":
+    """`wanted` are features by name."""
     from tensorflow_datasets import decode
 
-    name, features = builder.info.full_name, builder.info.features
+    name = builder.info.full_name
     try:
         source = builder.as_data_source(split, deserialize_method=decode.DeserializeMethod.RAW_BYTES)
     except NotImplementedError as error:
@@ -273,8 +291,7 @@ def _data_source(builder: Any, split: str, key: str, label: str | None) -> "_Exa
         raise UserError(
             f"TFDS dataset {name}: split {split!r}: expected one of {splits}, or a part of one"
         ) from error
-    wanted = {key: _undecoded(features[key])} | ({label: features[label]} if label else {})
-    return _Examples(source, wanted)
+    return _Examples(source, {key: _undecoded(feature) for key, feature in wanted.items()})
 
 
 def _undecoded(feature: Any) -> Any:
@@ -283,7 +300,7 @@ def _undecoded(feature: Any) -> Any:
     Video."""
     from tensorflow_datasets import features
 
-    if isinstance(feature, features.Video):
+    if isinstance(feature, features.Sequence):
         return features.Sequence(features.Text(), length=feature.shape[0])
     return features.Text() if isinstance(feature, features.Image) else feature
 

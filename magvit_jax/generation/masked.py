@@ -1,71 +1,86 @@
 """Tokens of a clip from a masked transformer: prefix, condition region and parallel decoding put together."""
 
-import dataclasses
-from collections.abc import Sequence
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from magvit_jax.generation.settings import Decoding
 from magvit_jax.sampling import parallel
-from magvit_jax.tokens.tasks import LatentGrid, Task
+from magvit_jax.tokens.prefix import pack
 from magvit_jax.tokens.vocabulary import Vocabulary
 from magvit_jax.transformer.masked import MaskedTransformer
 from magvit_jax.typing import Array, PRNGKey, PyTree
 
+__all__ = ["Conditions", "Decoding", "generate_ids"]
 
-@dataclasses.dataclass(frozen=True)
-class Decoding:
-    """Settings of `sampling.parallel.decode`, which documents them."""
 
-    steps: int
-    schedule: str
-    temperature: float
-    sampling_temperature: float
-    guidance_scale: float | Sequence[float]
+class Conditions(NamedTuple):
+    """What a batch of clips is generated from, all of it known at run time only: any mix of tasks and of
+    masks runs in one compiled program.
+
+    Attributes:
+      prompt_B: int32, position of each clip's task in `Vocabulary.tasks`.
+      label_B: int32 class labels; negative where there is none.
+      condition_BN: int32 ids of the padded clips; read inside the region only.
+      region_BN: bool, the condition region.
+      keep_B: bool, whether the clip's condition tokens are returned as they are, and known from the start:
+        they are exact, or the model was trained by latent masking. COMMIT refines them otherwise.
+      keys_B: one key a clip.
+    """
+
+    prompt_B: Array
+    label_B: Array
+    condition_BN: Array
+    region_BN: Array
+    keep_B: Array
+    keys_B: PRNGKey
 
 
 def generate_ids(
     transformer: MaskedTransformer,
     params: PyTree,
     vocabulary: Vocabulary,
-    grid: LatentGrid,
-    task: Task,
     decoding: Decoding,
-    condition_BN: Array,
-    label_B: Array,
-    keys_B: PRNGKey,
-) -> Array:
-    """Decodes the tokens of a batch of clips, all of one task (Algorithm 1).
+    conditions: Conditions,
+    return_states: bool = False,
+) -> Array | tuple[Array, parallel.States]:
+    """Decodes the tokens of a batch of clips (Algorithm 1).
 
     Args:
-      condition_BN: ids of the padded clips; read inside the task's region only.
-      label_B: class labels; negative where there is none. Tasks without a class ignore them.
-      keys_B: one key a clip.
+      decoding: `Decoding.unguided` of it, where no clip has a class, halves the work and changes nothing.
+      return_states: also return every step's `States`.
 
     Returns:
-      int32 ids [B, N].
+      int32 ids [B, N], or (ids, states).
     """
-    batch = condition_BN.shape[0]
-    prompt_B = jnp.full((batch,), vocabulary.tasks.index(task.name), jnp.int32)
-    label_B = label_B if task.uses_class else jnp.full((batch,), -1, jnp.int32)
-    region_N = jnp.asarray(task.region(grid)).reshape(-1)
-    exact = task.given_frames > 0 and task.exact(grid)
+    batch, slots = conditions.condition_BN.shape[0], transformer.condition_length
+    region_BN, before = conditions.region_BN, None
+    if slots:  # the condition stands before the sequence; inside it are only the tokens that are kept
+        before = pack(conditions.condition_BN, region_BN, slots)
+        region_BN = region_BN & conditions.keep_B[:, None]
 
     def logits(ids_BN: Array, unconditional_B: Array) -> Array:
         copies = ids_BN.shape[0] // batch
-        label = jnp.where(unconditional_B, -1, jnp.tile(label_B, copies))
-        prefix = vocabulary.prefix(jnp.tile(prompt_B, copies), label)
-        return transformer.apply({"params": params}, jnp.concatenate([prefix, ids_BN], axis=1))
+        label_B = jnp.where(unconditional_B, -1, jnp.tile(conditions.label_B, copies))
+        prefix_B2 = vocabulary.prefix(jnp.tile(conditions.prompt_B, copies), label_B)
+        condition = jax.tree.map(lambda x_BM: jnp.tile(x_BM, (copies, 1)), before)
+        ids_BL = jnp.concatenate([prefix_B2, ids_BN], axis=1)
+        return transformer.apply({"params": params}, ids_BL, condition=condition)
 
     return parallel.decode(
         logits,
-        condition_BN,
-        jnp.broadcast_to(region_N, condition_BN.shape),
+        conditions.condition_BN,
+        region_BN,
         mask_id=vocabulary.mask_id,
-        keys_B=keys_B,
+        keys_B=conditions.keys_B,
         steps=decoding.steps,
         schedule=decoding.schedule,
         temperature=decoding.temperature,
         sampling_temperature=decoding.sampling_temperature,
-        guidance_scale=decoding.guidance_scale if task.uses_class else 0.0,
-        keep_condition=exact,
+        top_k=decoding.top_k,
+        guidance_scale=decoding.guidance_table(),
+        keep_condition=conditions.keep_B,
+        confidence=decoding.confidence,
+        return_states=return_states,
     )

@@ -10,21 +10,35 @@ from magvit_jax.media.pixels import viewing_scale
 from magvit_jax.media.video_io import write_gif, write_mp4, write_png
 
 SHOWN = 8  # examples in a picture: more cannot be told apart
+STEP_RATE = 2.0  # decoding steps a second
 
 
 def write_clip(stem: Path, video_THWC: np.ndarray, fps: float) -> None:
-    """`stem`.mp4 and `stem`.gif, small clips enlarged so that players show them at a size one can see."""
+    """`stem`.mp4 and `stem`.gif, small clips enlarged so that players show them at a size one can see; `stem`.png of a
+    clip of one frame, an image, as it is."""
+    if len(video_THWC) == 1:
+        write_png(_named(stem, ".png"), video_THWC[0])
+        return
     scale = viewing_scale(*video_THWC.shape[1:3])
-    write_mp4(stem.with_name(stem.name + ".mp4"), video_THWC, fps, scale)
-    write_gif(stem.with_name(stem.name + ".gif"), video_THWC, fps, scale)
+    write_mp4(_named(stem, ".mp4"), video_THWC, fps, scale)
+    write_gif(_named(stem, ".gif"), video_THWC, fps, scale)
 
 
 def write_beside(stem: Path, clips: Mapping[str, np.ndarray], fps: float) -> None:
-    """Clips of one example beside one another under their names: `stem`.mp4 and `stem`.gif."""
+    """Clips of one example beside one another under their names: `stem`.mp4 and `stem`.gif, or of images `stem`.png."""
     height, width = next(iter(clips.values())).shape[1:3]
     beside = side_by_side(clips, viewing_scale(height, width))
-    write_mp4(stem.with_name(stem.name + ".mp4"), beside, fps)
-    write_gif(stem.with_name(stem.name + ".gif"), beside, fps)
+    if len(beside) == 1:
+        write_png(_named(stem, ".png"), beside[0])
+        return
+    write_mp4(_named(stem, ".mp4"), beside, fps)
+    write_gif(_named(stem, ".gif"), beside, fps)
+
+
+def write_states(stem: Path, picture_HWC: np.ndarray, steps_KHWC: np.ndarray) -> None:
+    """The steps of a decoding: `stem`.png with all of them, and `stem`.gif step by step."""
+    write_png(_named(stem, ".png"), picture_HWC)
+    write_gif(_named(stem, ".gif"), steps_KHWC, STEP_RATE)
 
 
 def write_grid(path: Path, clips: Sequence[Mapping[str, np.ndarray]], given: int = 0) -> None:
@@ -41,5 +55,9 @@ def write_comparison(stem: Path, videos: Mapping[str, np.ndarray], fps: float = 
     rows = [{name: video[i] for name, video in videos.items()} for i in range(count)]
     height, width = next(iter(rows[0].values())).shape[1:3]
     moving = comparison_rows(rows, viewing_scale(height, width, target=96))
-    write_gif(stem.with_name(stem.name + ".gif"), moving, fps)
-    write_grid(stem.with_name(stem.name + ".png"), rows)
+    write_gif(_named(stem, ".gif"), moving, fps)
+    write_grid(_named(stem, ".png"), rows)
+
+
+def _named(stem: Path, end: str) -> Path:
+    return stem.with_name(stem.name + end)

@@ -8,7 +8,15 @@ from magvit_jax.metrics.frechet import (
     frechet_distance_of_statistics,
 )
 from magvit_jax.metrics.intervals import Interval, bootstrap, bootstrap_mean_difference
-from magvit_jax.metrics.pixels import as_unit_float, mean_frame, psnr, psnr_per_frame, repeat_frame, ssim
+from magvit_jax.metrics.pixels import (
+    as_unit_float,
+    mean_frame,
+    psnr,
+    psnr_per_frame,
+    psnr_where,
+    repeat_frame,
+    ssim,
+)
 from magvit_jax.metrics.significance import Comparison, binomial_p_value, compare, sign_flip_p_value
 
 __all__ = [
@@ -27,6 +35,7 @@ __all__ = [
     "mean_frame",
     "psnr",
     "psnr_per_frame",
+    "psnr_where",
     "repeat_frame",
     "sign_flip_p_value",
     "ssim",

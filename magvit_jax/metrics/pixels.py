@@ -44,6 +44,24 @@ def psnr_per_frame(video_a, video_b) -> np.ndarray:
         return -10.0 * np.log10(error)
 
 
+def psnr_where(video_a, video_b, where_THW: np.ndarray) -> np.ndarray:
+    """`psnr` over some of the pixels only.
+
+    Args:
+        video_a, video_b: as of `psnr`.
+        where_THW: bool, the pixels that count, in all channels; at least one.
+    """
+    difference = _pair(video_a, video_b, 4)[2]
+    if where_THW.shape != difference.shape[-4:-1] or not where_THW.any():
+        raise UserError(
+            f"psnr over {int(where_THW.sum())} pixels of {where_THW.shape}: expected one or more "
+            f"of {difference.shape[-4:-1]}"
+        )
+    error = _mean_over_clip(difference[..., where_THW, :] ** 2, 2)
+    with np.errstate(divide="ignore"):
+        return -10.0 * np.log10(error)
+
+
 def ssim(video_a, video_b) -> np.ndarray:
     """Structural similarity (Wang et al. 2004) of each clip: the mean over frames, channels and pixels.
 

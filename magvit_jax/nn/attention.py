@@ -1,4 +1,6 @@
-"""Multi-head self-attention: the module with its logical axes, and the core that it rests on."""
+"""Multi-head self-attention: the module with its logical axes, the core that it rests on, and its cache."""
+
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,6 +11,24 @@ from magvit_jax.partitioning import constrain, param
 from magvit_jax.typing import Array, Dtype, PRNGKey
 
 HEADED = ("activation_batch", "activation_heads", "activation_length", "activation_kv")
+
+
+class KeyValues(NamedTuple):
+    """Keys and values of the positions that a layer has seen, with room for those to come: S of them."""
+
+    k_BNSE: Array
+    v_BNSE: Array
+
+    @classmethod
+    def empty(cls, shape_BNSE: tuple[int, ...], dtype: Dtype) -> "KeyValues":
+        """Zeros; attention must not see a position before it is written."""
+        return cls(jnp.zeros(shape_BNSE, dtype), jnp.zeros(shape_BNSE, dtype))
+
+    def write(self, k_BNLE: Array, v_BNLE: Array, start: Array) -> "KeyValues":
+        """With the keys and values of L positions in the places start .. start + L - 1."""
+        pairs = zip(self, (k_BNLE, v_BNLE), strict=True)
+        written = (jax.lax.dynamic_update_slice_in_dim(old, new, start, axis=2) for old, new in pairs)
+        return KeyValues(*(constrain(x_BNSE, *HEADED) for x_BNSE in written))
 
 
 def attention(
@@ -102,18 +122,34 @@ class SelfAttention(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x_BLD: Array, mask: Array | None = None, *, deterministic: bool) -> Array:
-        """[B, L, D] -> [B, L, D]; `mask` as in `attention`."""
+    def __call__(
+        self,
+        x_BLD: Array,
+        mask: Array | None = None,
+        cache: KeyValues | None = None,
+        start: Array | None = None,
+        *,
+        deterministic: bool,
+    ) -> Array | tuple[Array, KeyValues]:
+        """[B, L, D] -> [B, L, D], and the cache where one is given.
+
+        Args:
+            mask: as in `attention`; with a cache its last axis is the cache's.
+            cache: what the queries see in place of `x_BLD` alone; the keys and values of `x_BLD` are written into it
+                at `start`, int32 [], before they look.
+        """
         width, heads = x_BLD.shape[-1], self.heads
         shape = (width, 3, heads, width // heads)
         kernel = self.param("qkv_kernel", param(self.kernel_init, "embed", None, "heads", "kv"), shape)
         bias = self.param("qkv_bias", param(nn.initializers.zeros, None, "heads", "kv"), shape[1:])
-        q_BNLE, k_BNLE, v_BNLE = (self._project(x_BLD, kernel[:, part], bias[part]) for part in range(3))
+        q_BNLE, k_BNSE, v_BNSE = (self._project(x_BLD, kernel[:, part], bias[part]) for part in range(3))
+        if cache is not None:
+            cache = k_BNSE, v_BNSE = cache.write(k_BNSE, v_BNSE, start)
         active = self.dropout > 0.0 and not deterministic
         mixed_BNLE = attention(
             q_BNLE,
-            k_BNLE,
-            v_BNLE,
+            k_BNSE,
+            v_BNSE,
             mask,
             dropout=self.dropout if active else 0.0,
             dropout_key=self.make_rng("dropout") if active else None,
@@ -122,7 +158,8 @@ class SelfAttention(nn.Module):
         bias = self.param("out_bias", param(nn.initializers.zeros, "norm"), (width,))
         out_BLD = jnp.einsum("bnle,ned->bld", mixed_BNLE, kernel.astype(self.dtype))
         out_BLD = out_BLD + bias.astype(self.dtype)[None, None]
-        return constrain(out_BLD, "activation_batch", "activation_length", "activation_embed")
+        out_BLD = constrain(out_BLD, "activation_batch", "activation_length", "activation_embed")
+        return out_BLD if cache is None else (out_BLD, cache)
 
     def _project(self, x_BLD: Array, kernel_DNE: Array, bias_NE: Array) -> Array:
         x_BLNE = jnp.einsum("bld,dne->blne", x_BLD.astype(self.dtype), kernel_DNE.astype(self.dtype))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magvit_jax.nn.attention import SelfAttention
+from magvit_jax.nn.attention import KeyValues, SelfAttention
 from magvit_jax.nn.dropout import Dropout
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.typing import Array, Dtype
@@ -107,8 +107,18 @@ class EncoderLayer(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x_BLD: Array, deterministic: bool, mask: Array | None = None) -> Array:
-        """[B, L, D] -> [B, L, D]; `mask` as in `nn.attention.attention`, all positions see all by default."""
+    def __call__(
+        self,
+        x_BLD: Array,
+        deterministic: bool,
+        mask: Array | None = None,
+        cache: KeyValues | None = None,
+        start: Array | None = None,
+    ) -> Array | tuple[Array, KeyValues]:
+        """[B, L, D] -> [B, L, D], and the cache where one is given.
+
+        `mask`, `cache` and `start` as in `nn.attention.SelfAttention`; by default all positions see all.
+        """
         attention = SelfAttention(
             heads=self.heads,
             dropout=self.attention_dropout,
@@ -118,10 +128,15 @@ class EncoderLayer(nn.Module):
         )
 
         def attend(y_BLD: Array) -> Array:
-            return attention(y_BLD, mask, deterministic=deterministic)
+            nonlocal cache
+            if cache is None:
+                return attention(y_BLD, mask, deterministic=deterministic)
+            y_BLD, cache = attention(y_BLD, mask, cache, start, deterministic=deterministic)
+            return y_BLD
 
         x_BLD = self._residual(x_BLD, attend, "attention", deterministic)
-        return self._residual(x_BLD, self._mlp, "mlp", deterministic)
+        x_BLD = self._residual(x_BLD, self._mlp, "mlp", deterministic)
+        return x_BLD if cache is None else (x_BLD, cache)
 
     def _residual(self, x_BLD: Array, sub_layer, name: str, deterministic: bool) -> Array:
         norm, drop = LayerNorm(self.dtype, name=f"{name}_norm"), Dropout(self.dropout, name=f"{name}_dropout")

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from magvit_jax.errors import UserError
-from magvit_jax.tokens.factorize import bits_of, join
+from magvit_jax.sampling import draw
+from magvit_jax.sampling.guidance import guidance_table
 from magvit_jax.tokens.masking import rank
 from magvit_jax.tokens.schedules import remask_table
 from magvit_jax.typing import Array, PRNGKey
@@ -44,7 +45,7 @@ def decode(
     sampling_temperature: float = 1.0,
     top_k: int | None = None,
     guidance_scale: float | Sequence[float] = 0.0,
-    keep_condition: bool = False,
+    keep_condition: bool | Array = False,
     confidence: str = "log_probability",
     return_states: bool = False,
 ) -> Array | tuple[Array, States]:
@@ -72,20 +73,23 @@ def decode(
             touch the confidence.
         top_k: sample among the k likeliest sub-ids only.
         guidance_scale: s in l + s (l - u), with l the conditional logits, u the unconditional; a number, or
-            one for each step. 0 runs no unconditional branch.
-        keep_condition: the condition tokens are exact (a causal tokenizer): they are known from the start,
-            are returned as they are, and do not count in the schedule.
+            one for each step, as of `guidance.guidance_table`. 0 runs no unconditional branch.
+        keep_condition: the condition tokens are known from the start, are returned as they are, and do not
+            count in the schedule: they are exact (a causal tokenizer), or the model was trained by latent
+            masking. For all examples, or bool [B], which may be known at run time only.
         confidence: "log_probability" (the authors' code) or "probability" (Algorithm 1 as printed).
         return_states: also return every step's `States`.
 
     Returns:
         int32 ids [B, N], or (ids, states).
     """
-    scales_K = _guidance_scales(guidance_scale, steps)
-    _check(condition_BN, is_condition_BN, temperature, sampling_temperature, top_k, confidence)
+    scales_K = guidance_table(guidance_scale, steps)
+    _check(condition_BN, is_condition_BN, temperature, confidence)
+    draw.check(sampling_temperature, top_k)
     batch, num_tokens = condition_BN.shape
     condition_BN = condition_BN.astype(jnp.int32)
-    first_unknown_BN = ~is_condition_BN if keep_condition else jnp.ones((batch, num_tokens), bool)
+    keep_B = jnp.broadcast_to(jnp.asarray(keep_condition), (batch,))
+    first_unknown_BN = ~(is_condition_BN & keep_B[:, None])
     start_B = jnp.sum(first_unknown_BN, axis=-1)
     counts_KB = jnp.asarray(remask_table(schedule, steps, num_tokens))[:, start_B]
     noise_K = temperature * (1.0 - (np.arange(steps) + 1) / steps)
@@ -131,38 +135,17 @@ def _sample(
     logits_BNFV: Array, keys_B: PRNGKey, temperature: float, top_k: int | None
 ) -> tuple[Array, Array]:
     """Ids [B, N] and the model's log-probability of each, float32 [B, N]."""
-    factors, sub_codes = logits_BNFV.shape[-2:]
-    allowed_BNFV = logits_BNFV
-    if top_k is not None and top_k < sub_codes:
-        smallest = jax.lax.top_k(logits_BNFV, top_k)[0][..., -1:]
-        allowed_BNFV = jnp.where(logits_BNFV >= smallest, logits_BNFV, -jnp.inf)
-    if temperature == 0:
-        sub_BNF = jnp.argmax(allowed_BNFV, axis=-1)
-    else:
-        sub_BNF = jax.vmap(jax.random.categorical)(keys_B, allowed_BNFV / temperature)
-    sub_BNF = sub_BNF.astype(jnp.int32)
+    ids_BN, sub_BNF = draw.draw(logits_BNFV, keys_B, temperature, top_k)
     hit_BNF = jnp.take_along_axis(logits_BNFV, sub_BNF[..., None], axis=-1)[..., 0]
-    log_p_BN = jnp.sum(hit_BNF - jax.nn.logsumexp(logits_BNFV, axis=-1), axis=-1)
-    if factors == 1:
-        return sub_BNF[..., 0], log_p_BN
-    return join(sub_BNF, factors, factors * bits_of(sub_codes)), log_p_BN
+    return ids_BN, jnp.sum(hit_BNF - jax.nn.logsumexp(logits_BNFV, axis=-1), axis=-1)
 
 
-def _guidance_scales(scale: float | Sequence[float], steps: int) -> np.ndarray:
-    scales = np.asarray(scale, np.float64)
-    if scales.ndim > 1 or (scales.ndim == 1 and len(scales) != steps):
-        raise UserError(f"guidance scale of shape {scales.shape}: expected one, or one for each of {steps} steps")
-    return np.broadcast_to(scales, (steps,))
-
-
-def _check(condition_BN, is_condition_BN, temperature, sampling_temperature, top_k, confidence) -> None:
+def _check(condition_BN, is_condition_BN, temperature, confidence) -> None:
     if condition_BN.ndim != 2 or condition_BN.shape != is_condition_BN.shape:
         raise UserError(
             f"condition tokens {condition_BN.shape}, region {is_condition_BN.shape}: expected one shape [B, N]"
         )
-    if temperature < 0 or sampling_temperature < 0:
-        raise UserError(f"temperatures {temperature} and {sampling_temperature}: expected 0 or more")
-    if top_k is not None and top_k < 1:
-        raise UserError(f"top_k {top_k}: expected 1 or more")
+    if temperature < 0:
+        raise UserError(f"temperature {temperature}: expected 0 or more")
     if confidence not in CONFIDENCES:
         raise UserError(f"confidence {confidence!r}: expected one of {', '.join(CONFIDENCES)}")

@@ -6,19 +6,20 @@ from types import ModuleType
 from ml_collections import ConfigDict
 
 from magvit_jax.errors import UserError
-from magvit_jax.systems import masked_video, video_tokenizer
+from magvit_jax.systems import autoregressive_video, masked_video, video_tokenizer
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.training.system import System
 
 SYSTEMS: Mapping[str, ModuleType] = {
     "video_tokenizer": video_tokenizer,
     "masked_video": masked_video,
+    "autoregressive_video": autoregressive_video,
 }
 
 
 def kind(config: ConfigDict) -> str:
     """What a config trains: "tokenizer" or "generator"."""
-    return _module(config).KIND
+    return module(config.system).KIND
 
 
 def build(config: ConfigDict, *, tokenizer: Tokenizer | None = None, num_classes: int = 0) -> System:
@@ -29,17 +30,18 @@ def build(config: ConfigDict, *, tokenizer: Tokenizer | None = None, num_classes
       tokenizer: the frozen one that a generator is trained on.
       num_classes: of the training data.
     """
-    module = _module(config)
-    if module.KIND == "tokenizer":
-        return module.build(config)
+    chosen = module(config.system)
+    if chosen.KIND == "tokenizer":
+        return chosen.build(config)
     if tokenizer is None:
         raise UserError(
             f"config {config.name!r}: a generator needs config.tokenizer, the folder of a trained one"
         )
-    return module.build(config, tokenizer, num_classes)
+    return chosen.build(config, tokenizer, num_classes)
 
 
-def _module(config: ConfigDict) -> ModuleType:
-    if config.system not in SYSTEMS:
-        raise UserError(f"system: {config.system!r}; expected one of {', '.join(SYSTEMS)}")
-    return SYSTEMS[config.system]
+def module(name: str) -> ModuleType:
+    """The system of that name: `KIND`, `build`, and of a generator what a bundle is read with."""
+    if name not in SYSTEMS:
+        raise UserError(f"system: {name!r}; expected one of {', '.join(SYSTEMS)}")
+    return SYSTEMS[name]

@@ -1,5 +1,7 @@
 """What every tokenizer is: an encoder, a quantizer and a decoder, and the sizes that fit."""
 
+import abc
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -9,7 +11,7 @@ from magvit_jax.tokenizer.quantizer import QuantizerLosses
 from magvit_jax.typing import Array
 
 
-class TokenizerModel(nn.Module):
+class TokenizerModel(nn.Module, abc.ABC):
     """Pixels to ids and back. A subclass has the field `quantizer`, makes `encoder` and `decoder` in its `setup`,
     and says how it compresses and whether it is causal.
 
@@ -18,21 +20,21 @@ class TokenizerModel(nn.Module):
     """
 
     @property
+    @abc.abstractmethod
     def compression(self) -> tuple[int, int, int]:
         """Pixels a token spans (time, height, width)."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def leading_frame(self) -> bool:
         """Whether the first frame has latents of its own. Then 1 + s t frames become 1 + t latent frames, and an
         image is a one-frame video; else s t frames become t."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def causal(self) -> bool:
         """Whether latent frame i depends on the frames 0 .. s i only, and frame j of the output on no latent
         frame after its own, exactly. Only such a tokenizer can stream."""
-        raise NotImplementedError
 
     @property
     def streams(self) -> bool:
@@ -62,10 +64,12 @@ class TokenizerModel(nn.Module):
         st, sh, sw = self.compression
         first = int(self.leading_frame)
         if (frames - first) % st or height % sh or width % sw or min(frames, height, width) < 1:
+            near = first + _nearest_multiple(frames - first, st, 0 if first else st)
             raise UserError(
                 f"cannot tokenize {frames} frames of {height}x{width}: frames must be "
                 f"{'1 + ' if self.leading_frame else ''}a multiple of {st}, "
-                f"height a multiple of {sh}, width a multiple of {sw}"
+                f"height a multiple of {sh}, width a multiple of {sw}; nearest are {near} frames of "
+                f"{_nearest_multiple(height, sh, sh)}x{_nearest_multiple(width, sw, sw)}"
             )
         return first + (frames - first) // st, height // sh, width // sw
 
@@ -99,3 +103,8 @@ class TokenizerModel(nn.Module):
         output_BTHWC, z_BthwD = self(video_BTHWC)
         terms = self.quantizer.losses(z_BthwD, jnp.float32(entropy_temperature))
         return output_BTHWC, terms, self.quantizer.to_ids(z_BthwD)
+
+
+def _nearest_multiple(value: int, of: int, least: int) -> int:
+    """The multiple of `of` that is nearest to the value, the larger of two, and at least `least`."""
+    return max(least, (2 * value + of) // (2 * of) * of)

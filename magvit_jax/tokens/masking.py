@@ -1,4 +1,4 @@
-"""COMMIT's multivariate mask for training (thesis Eq. 6.2 and the parts of Eq. 6.4)."""
+"""Corruption of tokens for training: COMMIT's mask (thesis Eq. 6.2) and MaskGIT's latent one (6.3)."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from magvit_jax.errors import UserError
 from magvit_jax.tokens.schedules import mask_ratio
 from magvit_jax.typing import Array, PRNGKey
 
+METHODS = ("commit", "latent")
 RATIO_PER = ("example", "batch")
 
 
@@ -37,6 +38,7 @@ def corrupt(
     mask_id: int,
     schedule: str,
     ratio_per: str = "example",
+    method: str = "commit",
 ) -> Corrupted:
     """Replaces a random share gamma(r) of each example's target tokens, r ~ U(0, 1) (thesis Eq. 6.2).
 
@@ -51,23 +53,33 @@ def corrupt(
         schedule: see `schedules.mask_ratio`.
         ratio_per: "example" draws r for each example; "batch" draws one, from the first key, as the authors'
             code does for each device.
+        method: "commit"; or "latent", the baseline of Tab. 6.8: tokens inside the region are seen as the
+            clip's own and never replaced, the share is one of the tokens outside, and `condition_BN` is not
+            read.
     """
     if ratio_per not in RATIO_PER:
         raise UserError(f"masking ratio per {ratio_per!r}: expected one of {', '.join(RATIO_PER)}")
+    if method not in METHODS:
+        raise UserError(f"masking method {method!r}: expected one of {', '.join(METHODS)}")
     num_tokens = target_BN.shape[1]
     pair_B2 = jax.vmap(jax.random.split)(keys_B)
     progress_B = jax.vmap(jax.random.uniform)(pair_B2[:, 0])
     if ratio_per == "batch":
         progress_B = jnp.broadcast_to(progress_B[:1], progress_B.shape)
     scores_BN = jax.vmap(lambda key: jax.random.uniform(key, (num_tokens,)))(pair_B2[:, 1])
-    count_B = masked_count(mask_ratio(schedule, progress_B, num_tokens), num_tokens)
+    if method == "commit":
+        count_B = masked_count(mask_ratio(schedule, progress_B, num_tokens), num_tokens)
+    else:
+        open_B = jnp.sum(~is_condition_BN, axis=-1)
+        count_B = jnp.minimum(masked_count(mask_ratio(schedule, progress_B, open_B), open_B), open_B)
+        scores_BN = jnp.where(is_condition_BN, jnp.inf, scores_BN)
     hit_BN = rank(scores_BN) < count_B[:, None]
     return apply_mask(hit_BN, target_BN, condition_BN, is_condition_BN, mask_id=mask_id)
 
 
-def masked_count(ratio_B: Array, num_tokens: int) -> Array:
+def masked_count(ratio_B: Array, num_tokens: int | Array) -> Array:
     """max(1, floor(ratio * N)), int32."""
-    return jnp.maximum(1, jnp.floor(ratio_B * num_tokens).astype(jnp.int32))
+    return jnp.maximum(1, jnp.floor(ratio_B * jnp.asarray(num_tokens, ratio_B.dtype)).astype(jnp.int32))
 
 
 def rank(scores_BN: Array) -> Array:

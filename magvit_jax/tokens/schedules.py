@@ -33,11 +33,11 @@ def mask_ratio(name: str, progress, num_tokens: int):
     Args:
         name: "uniform", "cosine", "log", "exp" or "pow<x>" (1 - r**x, as in "pow2").
         progress: r in [0, 1]; a jax array gives a jax array, all else is computed by numpy in float64.
-        num_tokens: N, which only "log" and "exp" depend on.
+        num_tokens: N, which only "log" and "exp" depend on; one, or one for each r.
     """
     gamma = _resolve(name)
     if isinstance(progress, jax.Array):
-        tokens = jnp.full((), max(num_tokens, 2), progress.dtype)
+        tokens = jnp.maximum(jnp.asarray(num_tokens), 2).astype(progress.dtype)
         return jnp.clip(gamma(jnp, progress, tokens), SMALLEST_RATIO, 1.0)
     tokens = np.maximum(np.asarray(num_tokens, np.float64), 2)  # log2(1) = 0 would divide by zero
     return np.clip(gamma(np, np.asarray(progress, np.float64), tokens), SMALLEST_RATIO, 1.0)

@@ -36,6 +36,14 @@ def token_cross_entropy(logits_BNFV: Array, target_BN: Array, label_smoothing: f
     return jnp.sum(loss_BNF, axis=-1)
 
 
+def accuracy(logits_BNFV: Array, target_BN: Array) -> Array:
+    """1 where the whole id is the arg max, else 0 -> float32 [B, N]."""
+    # A comparison with the maximum in place of arg max, whose pairwise reduction costs as much as a layer on a CPU.
+    target_BNF = _sub_targets(logits_BNFV, target_BN)
+    hit_BNF = jnp.take_along_axis(logits_BNFV, target_BNF[..., None], axis=-1)[..., 0]
+    return jnp.all(hit_BNF >= jnp.max(logits_BNFV, axis=-1), axis=-1).astype(jnp.float32)
+
+
 def commit_loss(
     logits_BNFV: Array,
     target_BN: Array,
@@ -56,13 +64,10 @@ def commit_loss(
     parts = {name: getattr(corrupted, f"{name}_BN") for name in ("refine", "mask", "reconstruct")}
     weight_BN = sum(getattr(weights, name) * flag_BN.astype(jnp.float32) for name, flag_BN in parts.items())
     loss = jnp.sum(weight_BN * loss_BN) / jnp.maximum(jnp.sum(weight_BN), 1e-6)
-    # A comparison with the maximum in place of arg max, whose pairwise reduction costs as much as a layer on a CPU.
-    target_BNF = _sub_targets(logits_BNFV, target_BN)
-    hit_BNF = jnp.take_along_axis(logits_BNFV, target_BNF[..., None], axis=-1)[..., 0]
-    correct_BN = jnp.all(hit_BNF >= jnp.max(logits_BNFV, axis=-1), axis=-1)
+    correct_BN = accuracy(logits_BNFV, target_BN)
     scalars = {f"loss_{name}": _mean_where(flag_BN, loss_BN) for name, flag_BN in parts.items()}
     scalars["loss"] = loss
-    scalars["accuracy_mask"] = _mean_where(corrupted.mask_BN, correct_BN.astype(jnp.float32))
+    scalars["accuracy_mask"] = _mean_where(corrupted.mask_BN, correct_BN)
     scalars["masked_share"] = jnp.mean(1.0 - corrupted.reconstruct_BN.astype(jnp.float32))
     return loss, scalars
 

@@ -1,10 +1,13 @@
-"""What the commands do, for those who call it from Python: train, reconstruct, generate, evaluate,
-convert, export, tokenize, write_clips (the command `shards`)."""
+"""What the commands do, for those who call it from Python: train, reconstruct, generate, generate_long, gallery,
+evaluate, convert, export, tokenize, write_clips (the command `shards`)."""
 
+from magvit_jax.workflows.conditions import UserMask
 from magvit_jax.workflows.convert import convert
 from magvit_jax.workflows.evaluate import evaluate
 from magvit_jax.workflows.export import export
+from magvit_jax.workflows.gallery import gallery
 from magvit_jax.workflows.generate import generate
+from magvit_jax.workflows.generate_long import generate_long
 from magvit_jax.workflows.reconstruct import reconstruct
 from magvit_jax.workflows.shards import Share, open_recordings, write_clips
 from magvit_jax.workflows.shards import describe as describe_shards
@@ -16,8 +19,11 @@ __all__ = [
     "convert",
     "describe_shards",
     "evaluate",
+    "UserMask",
     "export",
+    "gallery",
     "generate",
+    "generate_long",
     "open_recordings",
     "reconstruct",
     "tokenize",

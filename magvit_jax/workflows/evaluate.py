@@ -17,8 +17,10 @@ from magvit_jax.media.tables import Result
 from magvit_jax.metrics import repeat_frame
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer
 from magvit_jax.workflows.fd_small import FdSmallOfModel
+from magvit_jax.workflows.task_scores import measure_tasks, task_rows
 
-METRICS = ("psnr", "ssim", "codebook", "frame_prediction", FD_SMALL)
+METRICS = ("psnr", "ssim", "codebook", "frame_prediction", "tasks", FD_SMALL)
+OF_GENERATORS = ("frame_prediction", "tasks")
 BATCH = 64
 Batches = Sequence[Mapping[str, np.ndarray]]
 
@@ -34,8 +36,9 @@ def evaluate(
 
     Args:
       source: folder of videos (all of them are used); None takes the embedded test clips.
-      metrics: names out of `METRICS`; "frame_prediction" needs a generator. "fd_small" is measured for the
-        reconstructions, and for each of a generator's tasks "frame_prediction" and "class_conditional".
+      metrics: names out of `METRICS`; "frame_prediction" and "tasks" need a generator. "tasks" is the PSNR of every
+        task that is given pixels, see `evaluation.tasks`. "fd_small" is measured for the reconstructions, and for
+        each of a generator's tasks "frame_prediction" and "class_conditional".
       num: clips at most.
       say: gets a line of progress after each batch.
 
@@ -49,8 +52,9 @@ def evaluate(
         if name not in METRICS:
             raise UserError(f"metric {name!r} is unknown; expected some of {', '.join(METRICS)}")
     kind = bundles.read(model).kind
-    if "frame_prediction" in metrics and kind != "generator":
-        raise UserError(f"{model}: holds a {kind}; metric frame_prediction needs a generator")
+    for name in OF_GENERATORS:
+        if name in metrics and kind != "generator":
+            raise UserError(f"{model}: holds a {kind}; metric {name} needs a generator")
     tokenizer = bundles.load_tokenizer(model)
     values: dict[str, Any] = {"model": str(model), "fingerprint": tokenizer.fingerprint}
     rows: list[Result] = []
@@ -60,9 +64,13 @@ def evaluate(
         _measure_reconstruction(
             tokenizer, counted(clips, "reconstruction", say), metrics, values, rows, distances
         )
-    if kind == "generator" and {"frame_prediction", FD_SMALL} & set(metrics):
+    if kind == "generator" and {"frame_prediction", "tasks", FD_SMALL} & set(metrics):
         generator = bundles.load_generator(model)
-        if "frame_prediction" in metrics or "frame_prediction" in generator.tasks:
+        if "tasks" in metrics:
+            scores = measure_tasks(generator, counted(clips, "tasks", say))
+            values["tasks"] = {name: dataclasses.asdict(score) for name, score in scores.items()}
+            rows += task_rows(scores)
+        if "frame_prediction" in metrics or (distances is not None and "frame_prediction" in generator.tasks):
             predicted = counted(clips, "frame prediction", say)
             _measure_prediction(generator, predicted, metrics, values, rows, distances)
         if distances is not None and "class_conditional" in generator.tasks:
@@ -93,6 +101,7 @@ def test_clips(
             path="" if source is None else os.fspath(source),
             flip=False,
             random_crop=False,
+            smallest_crop=1.0,
             seed=0,
             size=1,
             held_out=0.5,  # not used: a folder is measured whole

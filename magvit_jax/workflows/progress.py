@@ -1,4 +1,4 @@
-"""A progress line for work that goes through many inputs."""
+"""The line that says how far the work is."""
 
 import shutil
 import sys
@@ -7,69 +7,87 @@ from typing import TextIO
 
 from magvit_jax.training.writers import duration
 
-_EVERY = 0.5, 30.0  # seconds between two lines on a terminal, and elsewhere
+TERMINAL, ELSEWHERE = 0.5, 10.0  # seconds between two lines
 
 
 class Progress:
-    """Counts inputs and clips; shows them, the speed and the time left. A context manager.
+    """Counts what is done, and shows it with the speed and the time left. A context manager.
 
-    On a terminal the line is rewritten in place.
+    On a terminal one line is rewritten in place and wiped in the end. Elsewhere there is a line every few
+    seconds, and none for work that is done before.
+
+    Example:
+        >>> import io
+        >>> with Progress(400, "frames", name="a.mp4", stream=io.StringIO()) as line:
+        ...     line.advance(100)
     """
 
-    def __init__(self, total: int, stream: TextIO | None = None):
-        """`total` inputs will come; `stream` is standard error by default."""
+    def __init__(
+        self, total: int, unit: str, *, name: str = "", parts: str = "", stream: TextIO | None = None
+    ):
+        """Begins at none.
+
+        Args:
+          total: about how many will come.
+          unit: what is counted, "frames".
+          name: of the whole, put before the line.
+          parts: smaller things that are counted too, "clips"; the speed is then theirs.
+          stream: standard error by default.
+        """
+        self._total, self._unit, self._name, self._parts = total, unit, name, parts
+        self._done = self._done_parts = 0
         self._stream = sys.stderr if stream is None else stream
-        self._total, self._done, self._clips = total, 0, 0
         self._in_place = self._stream.isatty()
-        self._every = _EVERY[0 if self._in_place else 1]
+        self._every = TERMINAL if self._in_place else ELSEWHERE
         self._began = self._shown = time.monotonic()
-        self._open_line = False
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_) -> None:
-        if self._done:
-            self._show()
-        if self._open_line:
-            self._stream.write("\n")
+        self._wipe()
+        self._stream.flush()
 
-    def clip(self) -> None:
-        """A clip more."""
-        self._clips += 1
-        self._maybe_show()
+    def advance(self, by: int = 1) -> None:
+        """So many more are done."""
+        self._done += by
+        self._show()
 
-    def recording(self) -> None:
-        """An input more is done."""
-        self._done += 1
-        self._maybe_show()
+    def part(self) -> None:
+        """A part more is done."""
+        self._done_parts += 1
+        self._show()
 
     def say(self, message: str) -> None:
         """A line that stays."""
-        start = "\r\x1b[K" if self._open_line else ""
-        self._stream.write(f"{start}{message}\n")
+        self._wipe()
+        self._stream.write(f"{message}\n")
         self._stream.flush()
-        self._open_line = False
-
-    def _maybe_show(self) -> None:
-        if time.monotonic() - self._shown >= self._every:
-            self._show()
 
     def _show(self) -> None:
-        self._shown = now = time.monotonic()
-        seconds = max(now - self._began, 1e-9)
-        left = ""
-        if 0 < self._done < self._total:
-            left = f"  ETA {duration((self._total - self._done) * seconds / self._done)}"
-        percent = 100 * self._done // max(self._total, 1)
-        line = (
-            f"input {self._done}/{self._total} ({percent}%){left}  {self._clips} clips  "
-            f"{self._clips / seconds:.1f} clips/s"
-        )
-        if not self._in_place:
-            self.say(line)
+        now = time.monotonic()
+        if now - self._shown < self._every:
             return
-        width = shutil.get_terminal_size().columns - 1
-        self._stream.write("\r\x1b[K" + line[:width])
-        self._stream.flush()
-        self._open_line = True
+        self._shown = now
+        if self._in_place:
+            self._wipe()
+            self._stream.write(self._line(now)[: shutil.get_terminal_size().columns - 1])
+            self._stream.flush()
+        else:
+            self.say(self._line(now))
+
+    def _line(self, now: float) -> str:
+        seconds = max(now - self._began, 1e-9)
+        percent = min(100, 100 * self._done // max(self._total, 1))
+        line = f"{self._name}: " if self._name else ""
+        line += f"{self._done} of {self._total} {self._unit} ({percent}%)"
+        if self._parts:
+            line += f"  {self._done_parts} {self._parts}"
+        line += f"  {(self._done_parts if self._parts else self._done) / seconds:.1f} a second"
+        if 0 < self._done < self._total:
+            line += f"  ETA {duration((self._total - self._done) * seconds / self._done)}"
+        return line
+
+    def _wipe(self) -> None:
+        if self._in_place:
+            self._stream.write("\r\x1b[K")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from magvit_jax import data, metrics
-from magvit_jax.data.files import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, find_files
 from magvit_jax.errors import UserError
 from magvit_jax.media import output as media_output
 from magvit_jax.media.grid import side_by_side
@@ -18,12 +17,10 @@ from magvit_jax.media.video_io import mp4_writer, write_gif, write_png
 from magvit_jax.systems.pixels import to_uint8
 from magvit_jax.tokenizer.chunks import padded
 from magvit_jax.tokenizer.tokenizer import Tokenizer
-from magvit_jax.workflows.frame_progress import FrameProgress
+from magvit_jax.workflows.inputs import each_file
+from magvit_jax.workflows.progress import Progress
 
-MEDIA = (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
-GIF_FRAMES = (
-    256  # a gif holds no more, from the start of the video: it has to be in memory, and players choke on it
-)
+GIF_FRAMES = 256  # a gif holds no more, from the start of the video: it has to be in memory, and players choke on it
 Pair = dict[str, np.ndarray]
 
 
@@ -95,30 +92,11 @@ def reconstruct(
             f"{path}: {_frames(shape)}{_padding(tokenizer, shape, video.image, windows)}, PSNR {score:.2f} dB -> {stem}"
         )
 
-    _each_file(source, run, say)
+    for _ in each_file(source, run, say):
+        pass
     if not whole:
         media_output.write_grid(output / "grid.png", examples)
     return scores
-
-
-def _each_file(source: str | os.PathLike, run: Callable[[Path], None], say: Callable[[str], None]) -> None:
-    """Runs every readable file; a single bad file is an error, those of a folder are skipped and named."""
-    source = Path(source)
-    if not source.is_dir():
-        run(source)
-        return
-    found = skipped = 0
-    for name in find_files(source, MEDIA, "video or image"):
-        try:
-            run(Path(name))
-            found += 1
-        except UserError as error:
-            skipped += 1
-            say(f"skipped: {error}")
-    if not found:
-        raise UserError(f"{source}: none of its {skipped} video and image files could be read")
-    if skipped:
-        say(f"{skipped} of {found + skipped} files skipped")
 
 
 def output_name(path: Path, source: str | os.PathLike) -> str:
@@ -160,7 +138,7 @@ def _video(
     scale = viewing_scale(video.height, video.width) if small else 1
     done, error, kept = 0, 0.0, []
     with contextlib.ExitStack() as open_files:
-        progress = open_files.enter_context(FrameProgress(Path(video.path).name, video.frames))
+        progress = open_files.enter_context(Progress(video.frames, "frames", name=Path(video.path).name))
         alone, beside = None, None
         for pair in _pairs(tokenizer, video, windows):
             if alone is None:  # not before: a file that cannot be read leaves no folder behind
@@ -172,7 +150,7 @@ def _video(
             if small and done < GIF_FRAMES:
                 kept.append(pair)
             done += len(pair["original"])
-            progress.update(done)
+            progress.advance(len(pair["original"]))
     if not done:
         raise UserError(f"{video.path}: no frame can be decoded")
     with np.errstate(divide="ignore"):

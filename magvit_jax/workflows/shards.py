@@ -172,7 +172,8 @@ def write_shards(
     folder = ShardFolder(output, identity)
     todo = [shard for shard in range(share.process, shards, share.processes) if not folder.is_done(shard)]
     threads = share.threads or min(16, os.cpu_count() or 1)
-    with Progress(sum(len(range(shard, count, shards)) for shard in todo), stream) as progress:
+    inputs_left = sum(len(range(shard, count, shards)) for shard in todo)
+    with Progress(inputs_left, "inputs", parts="clips", stream=stream) as progress:
         for shard in todo:
             skipped: list[Skipped] = []
             inputs = (functools.partial(_events, recordings, k, cutting) for k in range(shard, count, shards))
@@ -208,13 +209,13 @@ def _events(recordings: Recordings, number: int, cutting: Cutting) -> Iterator[C
 def _clips(events: Iterable[Clip | _End], skipped: list[Skipped], progress: Progress) -> Iterator[Clip]:
     for event in events:
         if isinstance(event, Clip):
-            progress.clip()
+            progress.part()
             yield event
             continue
         if event.skipped is not None:
             skipped.append(event.skipped)
             progress.say(_why(event.skipped))
-        progress.recording()
+        progress.advance()
 
 
 def _why(skipped: Skipped) -> str:

@@ -1,5 +1,7 @@
 """The `magvit` command: each command once, and every mistake one line on standard error with status 2."""
 
+import argparse
+import importlib
 import json
 import shutil
 import subprocess
@@ -13,7 +15,7 @@ import magvit_jax
 from magvit_jax.cli import flags
 from magvit_jax.cli.main import main
 from magvit_jax.errors import UserError
-from magvit_jax.media.video_io import read_video, write_mp4
+from magvit_jax.media.video_io import read_video, write_mp4, write_png
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,7 @@ def test_help_needs_no_model(capsys):
         "tokenize",
         "reconstruct",
         "generate",
+        "gallery",
         "evaluate",
         "export",
     ):
@@ -76,6 +79,21 @@ def test_generate(tiny, videos, tmp_path, capsys):
     assert main([*common, "--task=frame_prediction", f"--input={videos}", "--temperature=0"]) == 0
     assert (tmp_path / "class_conditional_0000_grow.gif").is_file()
     assert (tmp_path / "frame_prediction_0000_beside.mp4").is_file()
+    film = f"--input={videos / 'square0.mp4'}"
+    assert main([*common, "--box=0,0,1,0.5", "--given=outside", film, "--prompt=frame_prediction", "--states"]) == 0
+    assert (tmp_path / "mask_0000_states.gif").is_file()
+    named = ["--decoding=magvit2_imagenet_guided", "--guidance-schedule=linear", "--guidance-power=2"]
+    assert main([*common, "--task=class_conditional", *named, "--schedule=exp", "--sampling-temperature=0"]) == 0
+    assert main([*common, "--task=frame_prediction", film, "--frames=11"]) == 0
+    assert len(read_video(tmp_path / "frame_prediction_0000.mp4")) == 11
+
+
+def test_gallery(tiny, tmp_path, capsys):
+    model = tiny.generator.bundle
+    assert main(["gallery", f"--model={model}", f"--output={tmp_path}", "--num=1", "--steps=1", "--seed=2"]) == 0
+    page = (tmp_path / "gallery.html").read_text()
+    assert f"--model={model} --task=frame_prediction" in page and "seed 2" in page
+    assert capsys.readouterr().out.endswith(f"page: {tmp_path / 'gallery.html'}\n")
 
 
 def test_evaluate(tiny, videos, tmp_path, capsys):
@@ -144,6 +162,36 @@ def bad_inputs():
         ("unknown task", [*generate, "--task=outpainting"], "task 'outpainting' is unknown"),
         ("unknown label", [*generate, "--task=class_conditional", "--label=jump"], "label 'jump' is unknown"),
         ("no condition", [*generate, "--task=frame_prediction"], "--input"),
+        ("neither task nor mask", generate, "needs --task=NAME"),
+        ("a box of words", [*generate, "--box=a,b"], "--box=a,b: expected four numbers"),
+        ("a box in pixels", [*generate, "--box=0,0,8,8"], "box 0,0,8,8: expected top,left,bottom,right as shares"),
+        ("a mask and a box", [*generate, "--box=0,0,1,0.5", "--mask=m.png"], "expected one of --mask and --box"),
+        ("given of nothing", [*generate, "--task=x", "--given=inside"], "expected --mask or --box with it"),
+        ("no such mask", [*generate, "--mask={absent}", "--input={videos}/square0.mp4"], "{absent} does not exist"),
+        (
+            "mask of another size",
+            [*generate, "--mask={small}", "--input={videos}/square0.mp4"],
+            "small.png: mask of 8x8; expected 16x16 as",
+        ),
+        ("white mask", [*generate, "--mask={white}", "--input={videos}/square0.mp4"], "all pixels are given"),
+        (
+            "black mask",
+            [*generate, "--mask={white}", "--given=outside", "--input={videos}/square0.mp4"],
+            "white.png: no pixel is given",
+        ),
+        ("unknown decoding", [*generate, "--task=class_conditional", "--decoding=best"], "decoding 'best' is unknown"),
+        (
+            "unknown guidance schedule",
+            [*generate, "--task=class_conditional", "--guidance-schedule=up", "--guidance-scale=1"],
+            "guidance schedule 'up' is unknown",
+        ),
+        ("long video of a mask", [*generate, "--box=0,0,1,0.5", "--frames=20"], "--box does not go with --frames"),
+        (
+            "long video of classes",
+            [*generate, "--task=class_conditional", "--frames=20"],
+            "expected frame_prediction or",
+        ),
+        ("short gallery", ["gallery", *generate[1:], "--input={short}/a.mp4"], "has 4 frames, a clip needs 5"),
         ("short condition", [*generate, "--task=frame_prediction", "--input={short}/a.mp4"], "has 4 frames"),
         ("no steps", [*generate, "--task=class_conditional", "--steps=0"], "0 steps"),
         (
@@ -185,6 +233,8 @@ def places(tiny, videos, tmp_path_factory):
     (places["broken"] / "zero.mp4").write_bytes(b"")
     (places["broken"] / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
     write_mp4(places["short"] / "a.mp4", moving_square(4))
+    for name, side in (("small", 8), ("white", 16)):
+        places[name] = write_png(root / f"{name}.png", np.full((side, side, 3), 255, np.uint8))
     shutil.copytree(tiny.tokenizer.bundle, places["cut"])
     params = places["cut"] / "params.safetensors"
     params.write_bytes(params.read_bytes()[:-10])
@@ -232,13 +282,28 @@ def test_a_word_that_is_no_command_is_said_by_argparse(capsys):
     assert "reconstrct" in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_quietly(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("train", "goes on from the last checkpoint"),
+        ("quickstart", "goes on from the last checkpoint"),
+        ("shards", "goes on after the last finished shard"),
+        ("tokenize", "goes on after the last finished shard"),
+        ("reconstruct", "starts over"),
+        ("generate", "starts over"),
+        ("gallery", "starts over"),
+        ("evaluate", "starts over"),
+    ],
+)
+def test_ctrl_c_ends_quietly_and_says_what_the_same_command_does(command, what, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(magvit_jax.workflows, "evaluate", interrupted)
-    assert main(["evaluate", "--model=x"]) == 130
-    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    module = importlib.import_module(f"magvit_jax.cli.{command}")
+    monkeypatch.setattr(module, "run", interrupted)
+    monkeypatch.setattr(flags, "parse", lambda argv: (argparse.Namespace(command=command), []))
+    assert main([command]) == 130
+    assert capsys.readouterr().err == f"magvit: interrupted; the same command {what}\n"
 
 
 def test_configs_by_name_path_and_override(tmp_path):

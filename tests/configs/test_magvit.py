@@ -54,7 +54,8 @@ def count(tree):
 
 def test_there_is_a_config_for_every_published_model():
     folder = Path(__file__).parents[2] / "configs" / "magvit"
-    assert {p.stem for p in folder.glob("[a-z]*.py")} == {*EPOCHS, "youtube8m", "imagenet"}
+    tokenizers = {p.stem for p in folder.glob("[a-z]*.py") if not p.stem.endswith("_transformer")}
+    assert tokenizers == {*EPOCHS, "youtube8m", "imagenet"}
 
 
 @pytest.mark.parametrize("name", EPOCHS)

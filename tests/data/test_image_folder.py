@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
-from magvit_jax.data import ClipSpec, ImageFolder, batches
+from magvit_jax.data import ClipSpec, ImageFolder, batches, build_source
 from magvit_jax.data.images import read_image
 from magvit_jax.errors import UserError
 
@@ -95,6 +96,44 @@ def test_modes_become_upright_rgb(tmp_path):
     exif[0x0112] = 6  # stored lying on its left side
     turned = read(picture(20, 30), "b.jpg", exif=exif)
     assert turned.shape == (30, 20, 3) and turned[3, 10, 0] > 200 and turned[-3, 10, 2] > 200
+
+
+def test_smaller_crops_are_enlarged(tmp_path):
+    """Crops of 60 to 100% of the shorter side, anywhere: what of a ramp from 0 to 200 over 40 columns is seen."""
+    ramp = np.broadcast_to((np.arange(40) * 5).astype(np.uint8), (30, 40))
+    for number in range(2):
+        Image.fromarray(np.stack([ramp] * 3, axis=-1)).save(tmp_path / f"{number}.png")
+    spec = ClipSpec(1, 30, 30, random_crop=True, smallest_crop=0.6)
+    source = ImageFolder(str(tmp_path), "all", spec)
+
+    def columns(spec, train, seed=0):
+        """(first, last) column that is seen, as a share of the shorter side."""
+        row = source.clip(0, np.random.default_rng(seed), spec, train)["video"][0, 15, :, 0].astype(float)
+        step = np.median(np.diff(row[3:-3]))
+        return (row[3] / 5 - 3 * step / 5) / 30, 29 * (row[-4] - row[3]) / (row.size - 7) / 5 / 30
+
+    shares = np.array([columns(spec, True, seed) for seed in range(200)])
+    widths = shares[:, 1] * 30 / 29
+    assert 0.57 < widths.min() < 0.64 and 0.96 < widths.max() < 1.03
+    assert np.abs(np.quantile(widths, [0.25, 0.5, 0.75]) - [0.7, 0.8, 0.9]).max() < 0.05
+    assert shares[:, 0].min() < 0.05 and (shares[:, 0] + widths).max() > 1.25
+    assert columns(spec, True, 7) == columns(spec, True, 7) != columns(spec, True, 8)
+    whole = ClipSpec(1, 30, 30, random_crop=True)
+    for seed in range(5):
+        assert columns(whole, True, seed)[1] * 30 / 29 == pytest.approx(1, abs=0.01)
+    assert columns(spec, False) == columns(whole, False)
+
+
+def test_smaller_crops_of_what_cannot_have_them():
+    with pytest.raises(UserError, match="smallest_crop is 0.8, but data.random_crop is False"):
+        ClipSpec(1, 30, 30, smallest_crop=0.8)
+    with pytest.raises(UserError, match="smallest_crop is 1.2: expected a share"):
+        ClipSpec(1, 30, 30, random_crop=True, smallest_crop=1.2)
+    config = ConfigDict(dict(source="video_folder", smallest_crop=0.8))
+    with pytest.raises(
+        UserError, match="smallest_crop is 0.8 of video_folder data: expected 1; only image_folder and"
+    ):
+        build_source(config)
 
 
 def test_mistakes(images, tmp_path_factory):

@@ -162,7 +162,9 @@ def test_shards_of_the_other_kind(clips, tokens):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_of_tokens(tokens, workers):
     fields = dict(source="token_shards", path=tokens, frames=7, height=10, width=12, stride=2)
-    source = build_source(ConfigDict(dict(fields, flip=False, random_crop=False, held_out=0.3)))
+    source = build_source(
+        ConfigDict(dict(fields, flip=False, random_crop=False, smallest_crop=1.0, held_out=0.3))
+    )
     iterator = batches(source, WHOLE, batch_size=4, seed=0, workers=workers)
     batch = next(iterator)
     iterator.close()

@@ -42,7 +42,9 @@ def dataset(name, features, splits):
     """A builder; `splits` are examples by split name."""
 
     def info(self):
-        return td.core.DatasetInfo(builder=self, features=td.features.FeaturesDict(features()))
+        made = features()
+        made = td.features.FeaturesDict(made) if isinstance(made, dict) else made
+        return td.core.DatasetInfo(builder=self, features=made)
 
     members = {
         "name": name,
@@ -64,6 +66,15 @@ def data_dir(tmp_path_factory):
         "left": td.features.Image(shape=(None, None, 3)),
         "right": td.features.Image(shape=(None, None, 1)),
     }
+    steps = [
+        [
+            {"main": main, "side": side, "action": np.float32([n])}
+            for main, side in zip(pngs(video_of(n, 5)), pngs(255 - video_of(n, 5)), strict=True)
+        ]
+        for n in range(3)
+    ]
+    step = {key: td.features.Image(shape=(10, 12, 3)) for key in ("main", "side")}
+    step["action"] = td.features.Tensor(shape=(1,), dtype=np.float32)
     sides = [{"left": png(video_of(n)[0]), "right": png(video_of(n)[0, ..., 0])} for n in range(3)]
     fixed = [{"video": video_of(n, 5)[..., :1], "label": n % 2} for n in range(3)]
     grey = td.features.Tensor(shape=(5, 10, 12, 1), dtype=np.uint8)
@@ -75,6 +86,7 @@ def data_dir(tmp_path_factory):
                 {"train": films[:4], "validation": films[4:]},
             ),
             dataset("views", lambda: views, {"train": sides}),
+            dataset("steps", lambda: td.features.Sequence(step, length=5), {"train": steps}),
             dataset(
                 "fixed", lambda: {"video": grey, "label": label}, {"train": fixed[:2], "test": fixed[2:]}
             ),
@@ -170,9 +182,31 @@ def test_images_and_grey_tensors(data_dir):
     np.testing.assert_array_equal(fixed["video"], video_of(2, 5)[..., :1].repeat(3, axis=-1))
 
 
+def test_examples_that_are_sequences_of_steps(data_dir):
+    """As of bair_robot_pushing_small: each of the two cameras is a video, and there is no label."""
+    for feature, sign in (("main", 1), ("side", -1)):
+        examples = TfdsExamples("steps", "train", data_dir, feature)
+        assert (examples.frames, examples.class_names) == (5, ("steps",))
+        expected = {
+            (video_of(n, 5)[1:4] if sign > 0 else 255 - video_of(n, 5)[1:4]).tobytes() for n in range(3)
+        }
+        source = Tfds(examples, spec(3))
+        assert {source.clip(n, None, spec(3), False)["video"].tobytes() for n in range(3)} == expected
+    with pytest.raises(UserError, match=r"expected one of its videos \(main, side\) or images \(none\)"):
+        TfdsExamples("steps", "train", data_dir)
+
+
 def test_as_the_source_of_a_config(data_dir):
     fields = dict(
-        source="tfds", path="films", frames=3, height=10, width=12, stride=1, flip=False, random_crop=False
+        source="tfds",
+        path="films",
+        frames=3,
+        height=10,
+        width=12,
+        stride=1,
+        flip=False,
+        random_crop=False,
+        smallest_crop=1.0,
     )
     group = dict(data_dir=data_dir, train_split="train", test_split="validation", feature="film")
     config = ConfigDict(dict(fields, held_out=0.1, tfds=group))

@@ -213,7 +213,7 @@ def test_a_damaged_file_is_replaced_where_it_fails_and_named_once(tmp_path, writ
 def test_hopeless_folders_say_so_in_one_line(tmp_path, write_counting):
     config = SimpleNamespace(
         source="video_folder", path=str(tmp_path / "none"), frames=5, height=16, width=16, stride=1,
-        flip=False, random_crop=False, seed=0, size=0, held_out=0.1, cache_mb=10,
+        flip=False, random_crop=False, smallest_crop=1.0, seed=0, size=0, held_out=0.1, cache_mb=10,
     )  # fmt: skip
 
     def message():

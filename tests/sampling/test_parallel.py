@@ -38,11 +38,30 @@ def jitted(logits_fn, settings):
     return jax.jit(lambda *x: decode(logits_fn, *x[:2], keys_B=x[2], **dict(settings)))
 
 
-@pytest.mark.parametrize("schedule", ["uniform", "cosine", "pow2", "log", "exp"])
-def test_tokens_left_after_each_of_twelve_steps_follow_the_formula(schedule):
-    _, states = run(schedule=schedule, return_states=True)
-    expected = remask_table(schedule, 12, TOKENS)[:, TOKENS]
-    np.testing.assert_array_equal(states.unknown_KBN.sum(-1), np.broadcast_to(expected[:, None], (12, 4)))
+# floor(gamma((t + 1) / 12) * n), then at most one less than before the step, and at least 1.
+LEFT = {
+    ("uniform", 48): [44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 1],
+    ("cosine", 48): [47, 46, 44, 41, 38, 33, 29, 24, 18, 12, 6, 1],
+    ("pow2", 48): [47, 46, 45, 42, 39, 36, 31, 26, 21, 14, 7, 1],
+    ("exp", 48): [46, 45, 44, 43, 42, 41, 38, 34, 29, 22, 13, 1],  # the clamp at work: floor gives 47, 47, 47, 46
+    ("log", 48): [30, 22, 17, 13, 10, 8, 6, 5, 3, 2, 1, 1],
+    ("uniform", 8): [7, 6, 5, 4, 3, 2, 1, 1, 1, 1, 1, 1],  # fewer tokens than steps
+    ("uniform", 1024): [938, 853, 768, 682, 597, 512, 426, 341, 256, 170, 85, 1],
+    ("cosine", 1024): [1015, 989, 946, 886, 812, 724, 623, 512, 391, 265, 133, 1],
+    ("pow2", 1024): [1016, 995, 960, 910, 846, 768, 675, 568, 448, 312, 163, 1],
+    ("exp", 1024): [1022, 1020, 1018, 1013, 1006, 992, 966, 922, 842, 701, 449, 1],
+    ("log", 1024): [367, 264, 204, 162, 129, 102, 79, 59, 42, 26, 12, 1],
+}
+
+
+@pytest.mark.parametrize(("schedule", "tokens"), LEFT)
+def test_tokens_left_after_each_of_twelve_steps_are_those_written_out(schedule, tokens):
+    def model(ids_BN, _):
+        return jnp.zeros((*ids_BN.shape, 2))
+
+    _, states = run(model, batch=2, tokens=tokens, schedule=schedule, mask_id=2, return_states=True)
+    expected = np.asarray(LEFT[schedule, tokens])
+    np.testing.assert_array_equal(states.unknown_KBN.sum(-1), np.broadcast_to(expected[:, None], (12, 2)))
 
 
 def test_first_step_sees_conditions_and_masks_and_every_id_is_returned():
@@ -70,6 +89,29 @@ def test_condition_tokens_are_refined_or_kept_on_request():
     np.testing.assert_array_equal(states.inputs_KBN[..., :8], 3)
     expected = remask_table("cosine", 12, TOKENS)[:, TOKENS - 8]
     np.testing.assert_array_equal(states.unknown_KBN.sum(-1), np.broadcast_to(expected[:, None], (12, 4)))
+
+
+def test_each_example_may_keep_its_condition_or_not_in_one_program():
+    calls = []
+
+    def model(ids_BN, unconditional_B):
+        calls.append(ids_BN.shape)
+        return toy(ids_BN, unconditional_B)
+
+    settings = {"steps": 12, "schedule": "cosine", "temperature": 4.5, "mask_id": MASK}
+    condition, region = jnp.full((4, TOKENS), 3), jnp.broadcast_to(jnp.arange(TOKENS) < 8, (4, TOKENS))
+    keys = jax.random.split(jax.random.key(0), 4)
+    mixed = jax.jit(
+        lambda region_BN, keep_B: decode(
+            model, condition, region_BN, keys_B=keys, keep_condition=keep_B, return_states=True, **settings
+        )
+    )
+    ids, states = mixed(region, jnp.asarray([False, True, False, True]))
+    np.testing.assert_array_equal(ids[::2], run(region=8)[::2])
+    np.testing.assert_array_equal(ids[1::2], run(region=8, keep_condition=True)[1::2])
+    np.testing.assert_array_equal(states.unknown_KBN.sum(-1)[0], [47, 39, 47, 39])  # cosine of 48, and of 40
+    mixed(~region, jnp.zeros(4, bool))
+    assert len(calls) == 1  # another region, and nobody's condition kept: the same program
 
 
 def test_a_wholly_given_example_is_returned_as_it_is():
@@ -125,6 +167,19 @@ def test_at_temperature_zero_jit_batch_and_seed_change_nothing():
         sampling_temperature=0.0,
     )
     np.testing.assert_array_equal(ids[:1], unjitted)
+
+
+def test_eight_devices_give_what_one_gives_at_temperature_zero_and_above():
+    mesh = jax.sharding.Mesh(jax.devices(), "data")
+    keys = jax.random.split(jax.random.key(0), 8)
+    inputs = jnp.full((8, TOKENS), 3), jnp.broadcast_to(jnp.arange(TOKENS) < 8, (8, TOKENS)), keys
+    over_batch = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    for temperatures in ({"temperature": 0.0, "sampling_temperature": 0.0}, {"temperature": 4.5}):
+        settings = {"mask_id": MASK, "steps": 12, "schedule": "cosine"} | temperatures
+        decode_all = jax.jit(lambda *x, settings=settings: decode(toy, *x[:2], keys_B=x[2], **settings))
+        spread = decode_all(*jax.device_put(inputs, over_batch))
+        assert len(spread.sharding.device_set) == 8
+        np.testing.assert_array_equal(spread, decode_all(*inputs))
 
 
 def test_a_sample_depends_on_its_own_key_alone():

@@ -9,6 +9,7 @@ from tiny_models import random_params
 from magvit_jax.errors import UserError
 from magvit_jax.partitioning import make_mesh
 from magvit_jax.tokenizer.magvit2 import MagvitV2
+from magvit_jax.tokenizer.model import TokenizerModel
 from magvit_jax.tokenizer.quantizer import LookupFreeQuantizer
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer
 
@@ -85,13 +86,26 @@ def with_nan():
         (np.full((1, 5, 16, 16, 3), -0.5, np.float32), "-0.5"),
         (with_nan(), "NaN; expected 0 to 1"),
         (np.zeros((1, 4, 16, 16, 3), np.uint8), r"4 frames of 16x16: frames must be 1 \+ a multiple of 2"),
-        (np.zeros((1, 5, 15, 16, 3), np.uint8), "height a multiple of 2"),
+        (np.zeros((1, 4, 16, 13, 3), np.uint8), "width a multiple of 2; nearest are 5 frames of 16x14"),
+        (np.zeros((1, 0, 1, 16, 3), np.uint8), "height a multiple of 2, .*; nearest are 1 frames of 2x16"),
         ([[1, 2], [3, 4]], "shape"),
     ],
 )
 def test_what_is_no_video_is_named(tokenizer, video, message):
     with pytest.raises(UserError, match=message):
         tokenizer.encode(video)
+
+
+def test_a_network_has_to_say_how_it_compresses():
+    class Half(TokenizerModel):
+        width: int
+
+        @property
+        def compression(self):
+            return 1, 2, 2
+
+    with pytest.raises(TypeError, match="abstract methods causal, leading_frame"):
+        Half(width=3)
 
 
 @pytest.mark.parametrize(

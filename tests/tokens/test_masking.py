@@ -8,7 +8,7 @@ from magvit_jax.errors import UserError
 from magvit_jax.tokens.masking import apply_mask, masked_count, rank
 
 MASK = 99
-corrupt = jax.jit(tokens.corrupt, static_argnames=("mask_id", "schedule", "ratio_per"))
+corrupt = jax.jit(tokens.corrupt, static_argnames=("mask_id", "schedule", "ratio_per", "method"))
 
 
 def example(batch, length=64, seed=0):
@@ -52,7 +52,9 @@ def test_every_position_is_in_one_part_and_holds_its_token():
     out = corrupt(keys, target, condition, region, mask_id=MASK, schedule="cosine")
     parts = np.stack([out.refine_BN, out.mask_BN, out.reconstruct_BN])
     np.testing.assert_array_equal(parts.sum(0), 1)
-    expected = np.select(list(parts), [np.asarray(condition), np.full(target.shape, MASK), np.asarray(target)])
+    expected = np.select(
+        list(parts), [np.asarray(condition), np.full(target.shape, MASK), np.asarray(target)]
+    )
     np.testing.assert_array_equal(out.ids_BN, expected)
 
 
@@ -76,3 +78,38 @@ def test_one_ratio_for_the_batch_on_request():
     assert len(set(np.asarray(shared.reconstruct_BN.sum(-1)).tolist())) == 1
     with pytest.raises(UserError, match="example, batch"):
         corrupt(*example(2), mask_id=MASK, schedule="cosine", ratio_per="device")
+
+
+def latent(*arguments, schedule="cosine"):
+    return corrupt(*arguments, mask_id=MASK, schedule=schedule, method="latent")
+
+
+def test_latent_masking_leaves_the_region_alone_as_the_clips_own():
+    keys, target, condition, region = example(64)
+    out = latent(keys, target, condition, region)
+    np.testing.assert_array_equal(out.ids_BN[region], target[region])
+    np.testing.assert_array_equal(out.mask_BN, np.asarray(out.ids_BN) == MASK)
+    np.testing.assert_array_equal(out.ids_BN, np.where(out.mask_BN, MASK, target))
+    assert not np.any(out.refine_BN) and not np.any(out.mask_BN[region])
+    np.testing.assert_array_equal(out.ids_BN, latent(keys, target, condition - 7, region).ids_BN)
+
+
+@pytest.mark.parametrize(("schedule", "mean"), [("uniform", 1 / 2), ("cosine", 2 / np.pi)])
+def test_the_share_of_latent_masking_is_one_of_what_is_outside(schedule, mean):
+    keys, target, condition, region = example(2000)
+    out = latent(keys, target, condition, region, schedule=schedule)
+    masked = np.asarray(out.mask_BN.sum(-1))
+    assert abs(masked.mean() / 48 - mean) < 0.03 and masked.min() == 1 and masked.max() >= 47
+
+
+def test_latent_masking_counts_by_each_examples_own_region():
+    keys, target, condition, _ = example(3)
+    region = np.arange(64) < np.asarray([[0], [60], [64]])
+    for schedule in ("log", "exp", "cosine"):
+        masked = np.asarray(latent(keys, target, condition, region, schedule=schedule).mask_BN.sum(-1))
+        assert 1 <= masked[0] <= 64 and 1 <= masked[1] <= 4 and masked[2] == 0
+
+
+def test_unknown_methods_are_named():
+    with pytest.raises(UserError, match="method 'prefix': expected one of commit, latent"):
+        corrupt(*example(2), mask_id=MASK, schedule="cosine", method="prefix")

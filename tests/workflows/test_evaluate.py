@@ -36,6 +36,19 @@ def test_a_generator_on_the_embedded_clips(tiny):
     assert said == ["reconstruction: 5 of 5 clips", "frame prediction: 5 of 5 clips"]
 
 
+def test_every_task_on_the_embedded_clips(tiny):
+    values, rows, said = evaluate(tiny.generator.bundle, None, ["tasks"], num=5)
+    assert list(values["tasks"]) == ["frame_prediction"]  # the other is given no pixel
+    score = values["tasks"]["frame_prediction"]
+    assert score["clips"] == 5 and score["unseen_share"] == pytest.approx(4 / 9)
+    prediction = evaluate(tiny.generator.bundle, None, ["frame_prediction"], num=5)[0]["frame_prediction"]
+    for name, same in (("unseen", ""), ("unseen_padded", "_repeat_last"), ("unseen_ceiling", "_ceiling")):
+        assert score[f"psnr_{name}"] == pytest.approx(prediction[f"psnr{same}"], abs=1e-4)
+    assert len(rows) == 2 and said == ["tasks: 5 of 5 clips"]
+    with pytest.raises(UserError, match="holds a tokenizer; metric tasks needs a generator"):
+        evaluate(tiny.tokenizer.bundle, None, ["tasks"])
+
+
 def test_every_long_enough_video_of_a_folder_is_measured(tiny, mixed, caplog):
     values, rows, _ = evaluate(tiny.tokenizer.workdir, mixed, ["psnr", "ssim"])
     assert values["reconstruction"]["clips"] == 1  # the others are broken, or shorter than nine frames

@@ -10,6 +10,7 @@ import magvit_jax
 from magvit_jax import workflows
 from magvit_jax.errors import UserError
 from magvit_jax.media.video_io import read_video, write_mp4
+from magvit_jax.workflows import UserMask
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,8 @@ def test_frame_prediction_beside_its_originals(generator, mixed, tmp_path):
     for i in range(3):
         assert len(read_video(tmp_path / f"frame_prediction_{i:04d}_beside.mp4")) == 9
     named = [line for line in said if line.startswith("skipped: ")]
-    # One truncated, one empty, and two that are shorter than the clips of nine frames.
-    assert len(named) == 4 and any("portrait.mp4 has 6 frames, a clip needs 9" in line for line in named)
+    # One truncated, one empty, and two images: the videos of 5, 6 and 11 frames have the five that are given.
+    assert len(named) == 4 and sum("has 1 frame, a clip needs 5" in line for line in named) == 2
 
 
 def test_one_file_gives_as_many_samples_as_asked_for(generator, mixed, tmp_path):
@@ -66,18 +67,25 @@ def test_batches_are_parts_of_one_whole(generator, tmp_path, monkeypatch):
     ("task", "arguments", "message"),
     [
         ("inpainting", {}, "task 'inpainting' is unknown to this model"),
-        ("frame_prediction", {}, "conditioned on a video; expected --input"),
-        ("frame_prediction", {"source": "short.mp4"}, "short.mp4 has 4 frames, a clip needs 9"),
+        ("frame_prediction", {}, "conditioned on a video or image; expected --input"),
+        ("frame_prediction", {"source": "short.mp4"}, "short.mp4 has 4 frames, a clip needs 5"),
         ("frame_prediction", {"source": "absent.mp4"}, "absent.mp4 does not exist"),
         ("class_conditional", {"label": "jump"}, "label 'jump' is unknown"),
         ("class_conditional", {"label": "10"}, "label 10 is unknown"),
         ("class_conditional", {"num": 0}, "num is 0"),
+        ("class_conditional", {"source": "short.mp4"}, "given no pixels; expected no --input"),
+        ("class_conditional", {"paste": True}, "no pixels: there are none to paste"),
+        ("class_conditional", {"prompt": "frame_prediction"}, "has its own prompt"),
+        ("class_conditional", {"mask": UserMask(box=(0.0, 0.0, 0.5, 0.5))}, "a mask .* goes with task 'mask'"),
+        ("class_conditional", {"decoding": "magvit3"}, "decoding 'magvit3' is unknown"),
+        ("frame_prediction", {"source": "whole.mp4", "label": "grow"}, "takes no class; expected no label"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_written(generator, tmp_path, task, arguments, message):
     write_mp4(tmp_path / "short.mp4", moving_square(4))
+    write_mp4(tmp_path / "whole.mp4", moving_square(9))
     if "source" in arguments:
-        arguments = {"source": tmp_path / arguments["source"]}
+        arguments = arguments | {"source": tmp_path / arguments["source"]}
     with pytest.raises(UserError, match=message):
         run(generator, task, tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,111 @@
+"""The autoregressive baseline of Tab. 6.9: the masked transformer's layers with causal attention and a cache."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from magvit_jax.nn.attention import KeyValues
+from magvit_jax.tokens.prefix import Condition
+from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
+from magvit_jax.transformer.base import TokenTransformer
+from magvit_jax.typing import Array
+
+
+class Cache(NamedTuple):
+    """What a decoding has seen so far; a pytree of fixed shapes, linear in the length, to be carried through a scan.
+
+    Attributes:
+        layers: keys and values of every layer, with room for the whole sequence.
+        used_BS: bool, False for unused slots of the condition.
+        length: int32 [], positions that are filled.
+    """
+
+    layers: tuple[KeyValues, ...] | KeyValues
+    used_BS: Array
+    length: Array
+
+
+class AutoregressiveTransformer(TokenTransformer):
+    """Decoder-only transformer over [condition tokens][task][class][visual tokens], of the masked one's parameters.
+
+    A position sees itself and what stands before it; the position of the class token predicts the first visual
+    token, and each visual token the one after it. The factors of a code are predicted side by side from one hidden
+    state, as in the masked transformer: N steps for N tokens, and the two models differ in their order of decoding
+    alone. Given the past, factors are independent then; with one factor, as in Tab. 6.9, that says nothing.
+
+    Fields are those of `TokenTransformer`.
+    """
+
+    @nn.compact
+    def __call__(
+        self,
+        ids_BL: Array,
+        deterministic: bool = True,
+        condition: Condition | None = None,
+        cache: Cache | None = None,
+    ) -> Array | tuple[Array, Cache]:
+        """Logits of the next visual token at every position from the class token on.
+
+        Args:
+            ids_BL: int ids: the two prefix tokens and any number of visual tokens after them (teacher forcing). With
+                a cache that holds tokens already: the ids after those.
+            deterministic: no dropout; else the rng "dropout" is needed.
+            condition: what stands before the sequence, where the model has slots for it.
+            cache: what was seen before; usually by way of `prefill` and `step`.
+
+        Returns:
+            float32 [B, L - 1, F, V]: row i is of visual token i, whose predecessors are in `ids_BL`. With a cache: of
+            the token after the last id only, [B, 1, F, V], and the cache with `ids_BL` in it.
+        """
+        if cache is None:
+            self._check(ids_BL, condition, fewest=0)
+        start = jnp.zeros((), jnp.int32) if cache is None else cache.length
+        first = 0 if condition is not None or cache is None else start - self.condition_length
+        embedding = self._embedding()
+        x_BLD = self._embed(embedding, ids_BL, condition, deterministic, first)
+        if cache is None:
+            mask = _visible(start, x_BLD.shape[1], _used(condition, x_BLD.shape[:2]))
+            x_BLD, _ = self._encode(x_BLD, deterministic, mask)
+            return self._logits(embedding, x_BLD[:, self.condition_length + PREFIX_LENGTH - 1 :])
+        mask = _visible(start, x_BLD.shape[1], cache.used_BS)
+        y_BLD, layers = self._encode(x_BLD, deterministic, mask, cache.layers, start)
+        return self._logits(embedding, y_BLD[:, -1:]), Cache(layers, cache.used_BS, start + x_BLD.shape[1])
+
+    def prefill(
+        self, prefix_B2: Array, num_tokens: int, condition: Condition | None = None
+    ) -> tuple[Array, Cache]:
+        """Logits of the first visual token, float32 [B, F, V], and a cache with room for `num_tokens` of them.
+
+        Args:
+            prefix_B2: int ids, [task][class].
+            num_tokens: N, how many tokens will be decoded at most.
+            condition: as in `__call__`.
+        """
+        self._check(prefix_B2, condition, fewest=0)
+        batch, length = prefix_B2.shape[0], self.condition_length + PREFIX_LENGTH + num_tokens
+        shape_BNSE = (batch, self.heads, length, self.width // self.heads)
+        layers = tuple(KeyValues.empty(shape_BNSE, self.dtype) for _ in range(self.layers))
+        if self.scan_layers:
+            layers = KeyValues.empty((self.layers, *shape_BNSE), self.dtype)
+        cache = Cache(layers, _used(condition, (batch, length)), jnp.zeros((), jnp.int32))
+        logits_B1FV, cache = self(prefix_B2, condition=condition, cache=cache)
+        return logits_B1FV[:, 0], cache
+
+    def step(self, ids_B: Array, cache: Cache) -> tuple[Array, Cache]:
+        """Logits of the visual token after `ids_B`, float32 [B, F, V], and the cache with `ids_B` in it."""
+        logits_B1FV, cache = self(ids_B[:, None], cache=cache)
+        return logits_B1FV[:, 0], cache
+
+
+def _used(condition: Condition | None, shape_BS: tuple[int, ...]) -> Array:
+    """Keys of the whole sequence that may be seen: all but unused slots of the condition, which comes first."""
+    used_BS = jnp.ones(shape_BS, bool)
+    return used_BS if condition is None else used_BS.at[:, : condition.used_BM.shape[1]].set(condition.used_BM)
+
+
+def _visible(start: Array, queries: int, used_BS: Array) -> Array:
+    """Causal mask [B, 1, L, S] of the queries at start, start + 1, ...; every query sees itself."""
+    query_L1 = (start + jnp.arange(queries))[:, None]
+    key_1S = jnp.arange(used_BS.shape[1])[None]
+    return (((key_1S < query_L1)[None] & used_BS[:, None]) | (key_1S == query_L1)[None])[:, None]

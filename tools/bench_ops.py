@@ -1,6 +1,6 @@
 """Times every implementation of every op, forward and forward + backward, and prints a table.
 
-  python tools/bench_ops.py [--op=causal_conv3d] [--rounds=10] [--clock=cpu] [--json]
+  python tools/bench_ops.py [--op=causal_conv3d|conv3d|lfq_entropy] [--rounds=10] [--clock=cpu] [--json]
 
 All implementations of a shape are compiled first and then take turns, so that a slow moment of the machine hits all
 of them. Each row says the median time, GFLOP/s of the operations the formula needs (backward counted twice the
@@ -45,27 +45,32 @@ class Case(NamedTuple):
     default: str
 
 
-def conv_cases() -> Iterator[Case]:
+def conv_cases(op: str) -> Iterator[Case]:
+    """Of `causal_conv3d`, or of `conv3d` on its shapes of stride 1."""
     for x_shape, kernel_shape, strides in conv_shapes.BENCHMARK:
+        if op == "conv3d" and strides != (1, 1, 1):
+            continue
         x_key, kernel_key, g_key = jax.random.split(jax.random.key(0), 3)
         arguments = jax.random.normal(x_key, x_shape), 0.05 * jax.random.normal(kernel_key, kernel_shape)
 
-        def call(x, kernel, strides=strides, name=None):
+        def call(x, kernel, name, strides=strides):
+            if op == "conv3d":
+                return ops.conv3d(x, kernel, "reflect", name)
             return ops.causal_conv3d(x, kernel, strides, name)
 
         implementations = {}
         for name in conv_api.IMPLEMENTATIONS:
             try:
-                y = jax.eval_shape(lambda x, k, f=call, name=name: f(x, k, name=name), *arguments)
+                y = jax.eval_shape(lambda x, k, f=call, name=name: f(x, k, name), *arguments)
             except UserError:
                 continue
-            implementations[name] = lambda x, k, f=call, name=name: f(x, k, name=name)
+            implementations[name] = lambda x, k, f=call, name=name: f(x, k, name)
         taps = min(kernel_shape[0], x_shape[1])  # an image meets one tap only
         flops = 2.0 * y.size * taps * kernel_shape[1] * kernel_shape[2] * kernel_shape[3]
         default = conv_api.default_implementation(jax.default_backend(), (taps, *kernel_shape[1:]), strides)
         shape = f"{'x'.join(map(str, x_shape))} * {'x'.join(map(str, kernel_shape))} / {strides}"
         cotangent = jax.random.normal(g_key, y.shape)
-        yield Case("causal_conv3d", shape, flops, arguments, cotangent, implementations, default)
+        yield Case(op, shape, flops, arguments, cotangent, implementations, default)
 
 
 def entropy_cases() -> Iterator[Case]:
@@ -81,6 +86,13 @@ def entropy_cases() -> Iterator[Case]:
         yield Case(
             "lfq_entropy", f"N={rows} K={bits}", flops, arguments, cotangent, implementations, "factorized"
         )
+
+
+CASES = {
+    "causal_conv3d": lambda: conv_cases("causal_conv3d"),
+    "conv3d": lambda: conv_cases("conv3d"),
+    "lfq_entropy": entropy_cases,
+}
 
 
 def forward_and_backward(function: Callable) -> Callable:
@@ -144,15 +156,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--op", choices=("all", "causal_conv3d", "lfq_entropy"), default="all")
+    parser.add_argument("--op", choices=("all", *CASES), default="all")
     parser.add_argument("--match", default="", help="only shapes whose printed form contains this")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     parser.add_argument("--json", action="store_true", help="one JSON object a row instead of the table")
     arguments = parser.parse_args()
 
-    cases = {"causal_conv3d": conv_cases, "lfq_entropy": entropy_cases}
-    chosen = cases.values() if arguments.op == "all" else [cases[arguments.op]]
+    chosen = CASES.values() if arguments.op == "all" else [CASES[arguments.op]]
     device = jax.devices()[0]
     if not arguments.json:
         print(

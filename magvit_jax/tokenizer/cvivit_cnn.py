@@ -61,19 +61,6 @@ class CViViTMagvit(TokenizerModel):
             )
 
     def setup(self):
-        cnn = dict(
-            base_channels=self.base_channels,
-            channel_multipliers=tuple(self.channel_multipliers),
-            strides=self._magvit().strides,
-            blocks=self.blocks,
-            mid_blocks=self.mid_blocks,
-            dims=3,
-            padding=self.padding,
-            norm_groups=self.norm_groups,
-            statistics="clip",
-            remat=self.remat,
-            dtype=self.dtype,
-        )
         time = dict(
             axis="time",
             positions=1 + (self.frames - 1) // self.compression[0],
@@ -83,6 +70,7 @@ class CViViTMagvit(TokenizerModel):
             remat=self.remat,
             dtype=self.dtype,
         )
+        cnn = self._magvit().stage
         shared = dict(stride=self.compression[0], width=self.width, cnn=cnn, time=time, dtype=self.dtype)
         self.encoder = Encoder(features=self.quantizer.width, **shared)
         self.decoder = Decoder(**shared)
@@ -132,9 +120,11 @@ class CViViTMagvit(TokenizerModel):
             temporal_downsample=self.temporal_downsample,
             blocks=self.blocks,
             mid_blocks=self.mid_blocks,
-            quantizer=None,  # its checks and strides need none
+            quantizer=None,  # its encoder and decoder need none
             padding=self.padding,
             norm_groups=self.norm_groups,
+            remat=self.remat,
+            dtype=self.dtype,
             parent=None,
         )
 
@@ -160,7 +150,7 @@ class Encoder(_Stage):
 
     @nn.compact
     def __call__(self, x_BTHWC: Array) -> Array:
-        cnn = magvit.Encoder(features=self.width, **self.cnn, name="cnn")
+        cnn = magvit.MagvitEncoder(width=self.width, **self.cnn, name="cnn")
         b, frames, *area = x_BTHWC.shape
         x_BthwD = cnn(x_BTHWC[:, :1])
         if frames > 1:
@@ -185,6 +175,7 @@ class Decoder(_Stage):
             self.width, (None, "embed"), nn.initializers.lecun_normal(), self.dtype, name="codes_in"
         )
         x_BthwD = self.attend(dense_in(codes_BthwD))
-        blocks_NTHWC = magvit.Decoder(**self.cnn, name="cnn")(x_BthwD.reshape(b * t, 1, h, w, self.width))
+        cnn = magvit.MagvitDecoder(width=3, **self.cnn, name="cnn")
+        blocks_NTHWC = cnn(x_BthwD.reshape(b * t, 1, h, w, self.width))
         x_BTHWC = blocks_NTHWC.reshape(b, t * self.stride, *blocks_NTHWC.shape[2:])
         return x_BTHWC[:, self.stride - 1 :]

@@ -2,20 +2,19 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
-import flax.linen as nn
 import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
 from magvit_jax.nn.conv3d import Conv3D
-from magvit_jax.nn.norm import GroupNorm, Statistics
+from magvit_jax.nn.norm import Statistics
 from magvit_jax.nn.pool import average_pool, repeat_nearest
-from magvit_jax.nn.resblock import ResBlock
 from magvit_jax.ops.conv3d.api import PADDINGS, Padding
 from magvit_jax.tokenizer.model import TokenizerModel
 from magvit_jax.tokenizer.quantizer import Quantizer
+from magvit_jax.tokenizer.stages import Decoder, Encoder, require_choice, require_groups
 from magvit_jax.typing import Array, Dtype
 
 Dims = Literal[2, 3]
@@ -62,40 +61,36 @@ class Magvit(TokenizerModel):
                 f"temporal_downsample has {len(self.temporal_downsample)} entries, expected one less than "
                 f"the {len(self.channel_multipliers)} channel_multipliers"
             )
-        for field, choices in dict(
-            dims=get_args(Dims), padding=PADDINGS, statistics=get_args(Statistics)
-        ).items():
-            if getattr(self, field) not in choices:
-                expected = ", ".join(map(str, choices))
-                raise UserError(f"{field} is {getattr(self, field)!r}, expected one of {expected}")
+        choices = dict(dims=get_args(Dims), padding=PADDINGS, statistics=get_args(Statistics))
+        for field, expected in choices.items():
+            require_choice(field, getattr(self, field), expected)
         if self.dims == 2 and (any(self.temporal_downsample) or self.statistics != "frame"):
             raise UserError(
                 f"dims is 2 with temporal_downsample {tuple(self.temporal_downsample)} and statistics "
                 f"{self.statistics!r}: an image model halves no time, and its statistics are 'frame'"
             )
-        for multiplier in self.channel_multipliers:
-            if self.base_channels * multiplier % self.norm_groups:
-                raise UserError(
-                    f"norm_groups {self.norm_groups} does not divide the {self.base_channels * multiplier} "
-                    f"channels of base_channels {self.base_channels} times {multiplier}"
-                )
+        require_groups(self.norm_groups, self.base_channels, self.channel_multipliers)
 
     def setup(self):
-        shared = dict(
+        self.encoder = MagvitEncoder(width=self.quantizer.width, **self.stage)
+        self.decoder = MagvitDecoder(width=3, **self.stage)
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """The fields that encoder and decoder share."""
+        return dict(
             base_channels=self.base_channels,
             channel_multipliers=tuple(self.channel_multipliers),
             strides=self.strides,
             blocks=self.blocks,
             mid_blocks=self.mid_blocks,
-            dims=self.dims,
-            padding=self.padding,
+            kernel=(1 if self.dims == 2 else 3, 3, 3),
+            conv=functools.partial(Conv3D, padding=self.padding),
             norm_groups=self.norm_groups,
             statistics=self.statistics,
             remat=self.remat,
             dtype=self.dtype,
         )
-        self.encoder = Encoder(features=self.quantizer.width, **shared)
-        self.decoder = Decoder(**shared)
 
     @property
     def strides(self) -> tuple[tuple[int, int, int], ...]:
@@ -120,82 +115,18 @@ class Magvit(TokenizerModel):
         return self.dims == 2
 
 
-class _Stage(nn.Module):
-    """What the encoder and the decoder have in common."""
+class MagvitEncoder(Encoder):
+    """Downsamples by means."""
 
-    base_channels: int
-    channel_multipliers: Sequence[int]
-    strides: Sequence[Sequence[int]]
-    blocks: int
-    mid_blocks: int
-    dims: Dims
-    padding: Padding
-    norm_groups: int
-    statistics: Statistics
-    remat: bool
-    dtype: Dtype
+    stem_bias: bool = False
 
-    @property
-    def conv(self) -> Callable[..., nn.Module]:
-        """Makes a convolution with this padding; `CausalConv3D`'s arguments."""
-        return functools.partial(Conv3D, padding=self.padding)
-
-    @property
-    def kernel(self) -> tuple[int, int, int]:
-        return 1 if self.dims == 2 else 3, 3, 3
-
-    def resblocks(self, x: Array, count: int, level: int, name: str) -> Array:
-        block = nn.remat(ResBlock) if self.remat else ResBlock
-        features = self.base_channels * self.channel_multipliers[level]
-        for i in range(count):
-            x = block(
-                features,
-                self.norm_groups,
-                self.statistics,
-                self.dtype,
-                kernel=self.kernel,
-                conv=self.conv,
-                name=f"{name}_block{i}",
-            )(x)
-        return x
-
-    def head(self, x: Array, features: int, kernel: Sequence[int]) -> Array:
-        """GroupNorm, swish and a convolution whose output stays in float32."""
-        x = nn.swish(GroupNorm(self.norm_groups, self.statistics, dtype=self.dtype, name="norm_out")(x))
-        return self.conv(features, kernel, dtype=self.dtype, name="conv_out")(x).astype(jnp.float32)
+    def downsample(self, x: Array, strides: Sequence[int], name: str) -> Array:
+        return average_pool(x, strides)
 
 
-class Encoder(_Stage):
-    """Pixels in [-1, 1] to latents: levels of residual blocks, and average pooling after all but the last."""
+class MagvitDecoder(Decoder):
+    """Upsamples by repetition and a convolution."""
 
-    features: int
-
-    @nn.compact
-    def __call__(self, x_BTHWC: Array) -> Array:
-        conv_in = self.conv(self.base_channels, self.kernel, use_bias=False, dtype=self.dtype, name="conv_in")
-        x = conv_in(x_BTHWC)
-        last = len(self.channel_multipliers) - 1
-        for level in range(last + 1):
-            x = self.resblocks(x, self.blocks, level, f"level{level}")
-            if level < last:
-                x = average_pool(x, self.strides[level])
-        x = self.resblocks(x, self.mid_blocks, last, "mid")
-        return self.head(x, self.features, (1, 1, 1))
-
-
-class Decoder(_Stage):
-    """Codes to pixels in [-1, 1]: the encoder's mirror, with repetition and a convolution for every pool."""
-
-    @nn.compact
-    def __call__(self, codes_BthwD: Array) -> Array:
-        last = len(self.channel_multipliers) - 1
-        x = self.conv(
-            self.base_channels * self.channel_multipliers[last], self.kernel, dtype=self.dtype, name="conv_in"
-        )(codes_BthwD)
-        x = self.resblocks(x, self.mid_blocks, last, "mid")
-        for level in reversed(range(last + 1)):
-            x = self.resblocks(x, self.blocks, level, f"level{level}")
-            if level > 0:
-                x = repeat_nearest(x, self.strides[level - 1])
-                x = self.conv(x.shape[-1], self.kernel, dtype=self.dtype, name=f"level{level}_up")(x)
-        return self.head(x, 3, self.kernel)
+    def upsample(self, x: Array, strides: Sequence[int], name: str) -> Array:
+        x = repeat_nearest(x, strides)
+        return self.conv(x.shape[-1], self.kernel, dtype=self.dtype, name=name)(x)

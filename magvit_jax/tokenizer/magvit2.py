@@ -4,12 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-import flax.linen as nn
 import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
 from magvit_jax.nn.conv import CausalConv3D
-from magvit_jax.nn.norm import AdaptiveGroupNorm, GroupNorm, MomentsGroupNorm, Statistics
+from magvit_jax.nn.norm import AdaptiveGroupNorm, MomentsGroupNorm, Statistics
 from magvit_jax.nn.resample import (
     AveragePool,
     Downsample,
@@ -19,9 +18,9 @@ from magvit_jax.nn.resample import (
     depth_to_space,
     space_to_depth,
 )
-from magvit_jax.nn.resblock import ResBlock
 from magvit_jax.tokenizer.model import TokenizerModel
 from magvit_jax.tokenizer.quantizer import Quantizer
+from magvit_jax.tokenizer.stages import Decoder, Encoder, require_choice, require_groups
 from magvit_jax.typing import Array, Dtype
 
 AdaptiveNorm = Literal["pooled", "spatial", "moments", "none"]
@@ -94,14 +93,8 @@ class MagvitV2(TokenizerModel):
                 f"time_kernel is {self.time_kernel}, expected 1 or more, and above 1 with strides that step in time"
             )
         for field, choices in CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise UserError(f"{field} is {getattr(self, field)!r}, expected one of {', '.join(choices)}")
-        for multiplier in self.channel_multipliers:
-            if self.base_channels * multiplier % self.norm_groups:
-                raise UserError(
-                    f"norm_groups {self.norm_groups} does not divide the {self.base_channels * multiplier} channels "
-                    f"of base_channels {self.base_channels} times {multiplier}"
-                )
+            require_choice(field, getattr(self, field), choices)
+        require_groups(self.norm_groups, self.base_channels, self.channel_multipliers)
 
     def setup(self):
         shared = dict(
@@ -110,18 +103,23 @@ class MagvitV2(TokenizerModel):
             strides=tuple(map(tuple, self.strides)),
             blocks=self.blocks,
             mid_blocks=self.mid_blocks,
-            patch=self.patch,
+            kernel=(self.time_kernel, 3, 3),
+            conv=CausalConv3D,
             norm_groups=self.norm_groups,
             statistics=self.statistics,
-            time_kernel=self.time_kernel,
             remat=self.remat,
             dtype=self.dtype,
+            patch=self.patch,
         )
-        self.encoder = Encoder(
-            features=self.quantizer.width, downsampler=self.downsampler, stem_bias=self.stem_bias, **shared
+        self.encoder = CausalEncoder(
+            width=self.quantizer.width, downsampler=self.downsampler, stem_bias=self.stem_bias, **shared
         )
-        self.decoder = Decoder(
-            adaptive_norm=self.adaptive_norm, upsampler=self.upsampler, kept_frame=self.kept_frame, **shared
+        self.decoder = CausalDecoder(
+            width=3 * self.patch**2,
+            adaptive_norm=self.adaptive_norm,
+            upsampler=self.upsampler,
+            kept_frame=self.kept_frame,
+            **shared,
         )
 
     @property
@@ -143,62 +141,14 @@ class MagvitV2(TokenizerModel):
         return self.causal
 
 
-class _Stage(nn.Module):
-    """What the encoder and the decoder have in common."""
+class CausalEncoder(Encoder):
+    """Folds patches, and downsamples by a strided convolution or means."""
 
-    base_channels: int
-    channel_multipliers: Sequence[int]
-    strides: Sequence[Sequence[int]]
-    blocks: int
-    mid_blocks: int
     patch: int
-    norm_groups: int
-    statistics: Statistics
-    time_kernel: int
-    remat: bool
-    dtype: Dtype
-
-    @property
-    def kernel(self) -> tuple[int, int, int]:
-        return self.time_kernel, 3, 3
-
-    def resblocks(self, x: Array, count: int, level: int, name: str) -> Array:
-        block = nn.remat(ResBlock) if self.remat else ResBlock
-        features = self.base_channels * self.channel_multipliers[level]
-        for i in range(count):
-            layer = block(
-                features, self.norm_groups, self.statistics, self.dtype, self.kernel, name=f"{name}_block{i}"
-            )
-            x = layer(x)
-        return x
-
-    def head(self, x: Array, features: int, kernel: Sequence[int]) -> Array:
-        """GroupNorm, swish and a convolution whose output stays in float32."""
-        x = nn.swish(GroupNorm(self.norm_groups, self.statistics, dtype=self.dtype, name="norm_out")(x))
-        x = CausalConv3D(features, kernel, dtype=self.dtype, name="conv_out")(x)
-        return x.astype(jnp.float32)
-
-
-class Encoder(_Stage):
-    """Pixels in [-1, 1] to latents: levels of residual blocks with down-sampling between them."""
-
-    features: int
     downsampler: Downsampler
-    stem_bias: bool
 
-    @nn.compact
-    def __call__(self, x_BTHWC: Array) -> Array:
-        x = space_to_depth(x_BTHWC, self.patch)
-        x = CausalConv3D(
-            self.base_channels, self.kernel, use_bias=self.stem_bias, dtype=self.dtype, name="conv_in"
-        )(x)
-        last = len(self.channel_multipliers) - 1
-        for level in range(last + 1):
-            x = self.resblocks(x, self.blocks, level, f"level{level}")
-            if level < last:
-                x = self.downsample(x, self.strides[level], f"level{level}_down")
-        x = self.resblocks(x, self.mid_blocks, last, "mid")
-        return self.head(x, self.features, kernel=(1, 1, 1))
+    def fold(self, x_BTHWC: Array) -> Array:
+        return space_to_depth(x_BTHWC, self.patch)
 
     def downsample(self, x: Array, strides: Sequence[int], name: str) -> Array:
         if self.downsampler == "average":
@@ -206,39 +156,26 @@ class Encoder(_Stage):
         return Downsample(strides, self.dtype, self.kernel, name=name)(x)
 
 
-class Decoder(_Stage):
-    """Codes to pixels in [-1, 1]; the codes also steer an adaptive group norm at every resolution."""
+class CausalDecoder(Decoder):
+    """Upsamples by depth-to-space or repetition; the codes steer an adaptive group norm at every resolution."""
 
+    patch: int
     adaptive_norm: AdaptiveNorm
     upsampler: Upsampler
     kept_frame: KeptFrame
-
-    @nn.compact
-    def __call__(self, codes_BthwK: Array) -> Array:
-        last = len(self.channel_multipliers) - 1
-        x = CausalConv3D(
-            self.base_channels * self.channel_multipliers[last], self.kernel, dtype=self.dtype, name="conv_in"
-        )(codes_BthwK)
-        x = self.resblocks(x, self.mid_blocks, last, "mid")
-        for level in reversed(range(last + 1)):
-            x = self.adapt(x, codes_BthwK, level)
-            x = self.resblocks(x, self.blocks, level, f"level{level}")
-            if level > 0:
-                x = self.upsample(x, self.strides[level - 1], f"level{level}_up")
-        x = self.head(x, 3 * self.patch**2, self.kernel)
-        return depth_to_space(x, (1, self.patch, self.patch))
 
     def upsample(self, x: Array, strides: Sequence[int], name: str) -> Array:
         if self.upsampler == "nearest":
             return NearestUpsample(strides, self.dtype, self.kernel, name=name)(x)
         return Upsample(strides, self.dtype, self.kernel, self.kept_frame, name=name)(x)
 
-    def adapt(self, x: Array, codes_BthwK: Array, level: int) -> Array:
-        shared = dict(
-            groups=self.norm_groups, statistics=self.statistics, dtype=self.dtype, name=f"level{level}_adapt"
-        )
+    def adapt(self, x: Array, codes_BthwD: Array, name: str) -> Array:
+        shared = dict(groups=self.norm_groups, statistics=self.statistics, dtype=self.dtype, name=name)
         if self.adaptive_norm == "none":
             return x
         if self.adaptive_norm == "moments":
-            return MomentsGroupNorm(**shared)(x, codes_BthwK)
-        return AdaptiveGroupNorm(control=self.adaptive_norm, **shared)(x, codes_BthwK)
+            return MomentsGroupNorm(**shared)(x, codes_BthwD)
+        return AdaptiveGroupNorm(control=self.adaptive_norm, **shared)(x, codes_BthwD)
+
+    def unfold(self, x_BTHWC: Array) -> Array:
+        return depth_to_space(x_BTHWC, (1, self.patch, self.patch))

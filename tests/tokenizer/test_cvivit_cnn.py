@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from network_checks import frames_seen
 from tiny_models import random_params
 
 from magvit_jax.errors import UserError
@@ -43,15 +44,6 @@ def clip(seed=0, shape=CLIP):
 
 def codes(frames=3):
     return jnp.where(jax.random.bernoulli(jax.random.key(0), shape=(1, frames, 4, 4, 5)), 1.0, -1.0)
-
-
-def frames_seen(function, x):
-    """bool [frames out, frames in]: whether a gradient is anything but exactly zero."""
-    out, vjp = jax.vjp(function, x)
-    weight = jax.random.normal(jax.random.key(3), out.shape)
-    one_frame = jnp.eye(out.shape[1])[:, None, :, None, None, None] * weight[None]
-    slopes = jax.jit(jax.vmap(lambda cotangent: vjp(cotangent)[0]))(one_frame)
-    return np.any(np.asarray(slopes), axis=(1, 3, 4, 5))
 
 
 def test_the_encoder_sees_its_block_and_those_before():

@@ -48,7 +48,7 @@ setup(
         "absl-py>=2.5",
     ],
     extras_require={
-        "test": ["pytest>=9.2", "ruff>=0.17", "scikit-image>=0.26"],
+        "test": ["pytest>=9.2", "pytest-xdist>=3.8", "ruff>=0.17", "scikit-image>=0.26"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "cuda": ["jax[cuda13]>=0.10.2"],
         "tensorboard": ["tensorflow-cpu>=2.21", "tensorboard"],

@@ -59,7 +59,7 @@ def token_kinds(states: States, region_N: np.ndarray, kept: bool) -> np.ndarray:
     waiting = np.where(region_N, drawing.CONDITION, drawing.MASK)
     unknown_KN = np.array(states.unknown_KBN)
     unknown_KN[-1] = False
-    before_N = ~region_N if kept else np.ones_like(region_N)
+    before_N = np.ones_like(region_N)
     kinds = [waiting]
     for after_N in unknown_KN:
         known_N = np.where(before_N, drawing.NEW, drawing.KEPT)

@@ -1,6 +1,8 @@
 """`generate` with every task, with a user's own mask, and with images: what is read, what is written, what is
 kept."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny_generators
@@ -183,6 +185,25 @@ def test_a_moving_mask_is_given_frame_by_frame(generator, film, tmp_path):
     original = moving_square(12)[:9]
     np.testing.assert_array_equal(clips[0][white], original[white])
     assert np.mean(clips[0][~white] != original[~white]) > 0.5
+
+
+def test_a_mask_as_long_as_the_clip_is_taken_frame_by_frame_at_any_stride(film, tmp_path):
+    """Of a longer one, as of the video, every second frame is taken."""
+    generator = tiny_generators.generator("causal")
+    generator.clip = dataclasses.replace(generator.clip, stride=2)
+    source = write_gif(tmp_path / "long.gif", moving_square(18))
+    white = np.zeros((9, 16, 16, 3), bool)
+    for frame in range(9):
+        white[frame, :, frame : frame + 6] = True
+    short = np.where(white, np.uint8(255), np.uint8(0))
+    long = np.stack([short, 255 - short], axis=1).reshape(18, 16, 16, 3)
+    for name, video in (("short.gif", short), ("long.gif", long)):
+        mask = UserMask(file=write_gif(tmp_path / "masks" / name, video))
+        arguments = dict(source=source, num=1, mask=mask, paste=True, steps=1)
+        clips, _ = run(generator, "mask", tmp_path / "out", **arguments)
+        given = white[..., 0]
+        np.testing.assert_array_equal(clips[0][given], moving_square(18)[::2][given])
+        assert np.mean(clips[0][~given] != moving_square(18)[::2][~given]) > 0.5
 
 
 def test_what_is_wrong_with_a_mask_is_named(generator, film, tmp_path):

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from magvit_jax.errors import UserError
 from magvit_jax.generation.autoregressive import TokenwiseDecoding
 from magvit_jax.systems import generator_config
-from magvit_jax.systems.generator_base import KIND, Drawn, GeneratorSystem, common_fields
+from magvit_jax.systems.generator_base import KIND, Drawn, GeneratorSystem
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.tokens.grid import latent_grid
 from magvit_jax.tokens.mixture import TaskMixture
@@ -76,5 +76,5 @@ def build(config: ConfigDict, tokenizer: Tokenizer, num_classes: int) -> Autoreg
     return AutoregressiveVideo(
         transformer=build_transformer(config.model, config.masking, vocabulary, mixture),
         label_smoothing=config.loss.label_smoothing,
-        **common_fields(config, tokenizer, vocabulary, mixture, build_decoding),
+        **generator_config.common_fields(config, tokenizer, vocabulary, mixture, build_decoding),
     )

@@ -6,7 +6,7 @@ ids are generated (`generation.ids`).
 """
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from ml_collections import ConfigDict
 
 from magvit_jax import metrics
 from magvit_jax.errors import UserError
@@ -28,7 +27,6 @@ from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.tokens.mixture import TaskMixture
 from magvit_jax.tokens.prefix import Condition, pack
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH, Vocabulary
-from magvit_jax.training.optimizers import make_optimizer
 from magvit_jax.training.sharded import to_host
 from magvit_jax.training.state import TrainState
 from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
@@ -289,25 +287,3 @@ class GeneratorSystem(abc.ABC):
         for task in self.vocabulary.tasks:
             samples[task] = to_uint8(to_host(self.generate(state, batch, task)))
         return samples
-
-
-def common_fields(
-    config: ConfigDict,
-    tokenizer: Tokenizer,
-    vocabulary: Vocabulary,
-    mixture: TaskMixture,
-    build_decoding: Callable[[ConfigDict], Mapping[str, Any]],
-) -> dict[str, Any]:
-    """The arguments of `GeneratorSystem` that every system takes from its config in the same way: all but the
-    transformer and `needs_condition`. `build_decoding` reads how tasks are decoded."""
-    return dict(
-        tokenizer=tokenizer,
-        vocabulary=vocabulary,
-        mixture=mixture,
-        class_dropout=config.masking.class_dropout,
-        decoding=build_decoding(config.tasks),
-        optimizer=make_optimizer(config.optimizer, config.training.steps),
-        ema_decay=config.training.ema_decay,
-        seed=config.seed,
-        from_ids=config.data.source == "token_shards",
-    )

@@ -1,6 +1,7 @@
 """What every generator system reads from a config in the same way: tasks, prompts, decoding, the network's fields."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -8,11 +9,13 @@ from ml_collections import ConfigDict
 from magvit_jax.errors import UserError
 from magvit_jax.generation.settings import Decoding
 from magvit_jax.systems.video_tokenizer import DTYPES
+from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.tokens.grid import LatentGrid
 from magvit_jax.tokens.mixture import TaskMixture
 from magvit_jax.tokens.prefix import condition_length
 from magvit_jax.tokens.tasks import build_task
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH, Vocabulary
+from magvit_jax.training.optimizers import make_optimizer
 from magvit_jax.transformer.base import TokenTransformer
 
 
@@ -80,4 +83,26 @@ def build_network(
         condition_length=condition_length(mixture) if slots else 0,
         dtype=DTYPES[config.dtype],
         **fields,
+    )
+
+
+def common_fields(
+    config: ConfigDict,
+    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
+    mixture: TaskMixture,
+    build_decoding: Callable[[ConfigDict], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The arguments of `GeneratorSystem` that every system takes from its config in the same way: all but the
+    transformer and `needs_condition`. `build_decoding` reads how tasks are decoded."""
+    return dict(
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        mixture=mixture,
+        class_dropout=config.masking.class_dropout,
+        decoding=build_decoding(config.tasks),
+        optimizer=make_optimizer(config.optimizer, config.training.steps),
+        ema_decay=config.training.ema_decay,
+        seed=config.seed,
+        from_ids=config.data.source == "token_shards",
     )

@@ -8,8 +8,14 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from magvit_jax.errors import UserError
-from magvit_jax.systems.generator_base import KIND, Drawn, GeneratorSystem, common_fields
-from magvit_jax.systems.generator_config import build_decoding, build_mixture, build_network, build_vocabulary
+from magvit_jax.systems.generator_base import KIND, Drawn, GeneratorSystem
+from magvit_jax.systems.generator_config import (
+    build_decoding,
+    build_mixture,
+    build_network,
+    build_vocabulary,
+    common_fields,
+)
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.tokens.grid import latent_grid
 from magvit_jax.tokens.masking import METHODS, RATIO_PER, corrupt

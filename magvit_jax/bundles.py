@@ -34,12 +34,10 @@ from magvit_jax.training.loading import load_state
 from magvit_jax.training.workdir import CHECKPOINTS, load_config, load_extra
 from magvit_jax.typing import PyTree
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG = "config.json"
 PARAMS = "params.safetensors"
 WORKDIR_TOKENIZER = "tokenizer"
-#: What a generator's bundle says nothing of if it was written when there was one way only.
-BEFORE_METHODS = {"system": "masked_video", "masking": {"method": "commit"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +90,8 @@ def load_generator(
     bundle = read(path)
     if bundle.kind != "generator":
         raise UserError(f"{path}: holds a {bundle.kind}; expected a generator (a trained transformer)")
-    config, masking = bundle.config, ConfigDict(bundle.config.get("masking", BEFORE_METHODS["masking"]))
-    system = systems.module(bundle.config.get("system", BEFORE_METHODS["system"]))
+    config, masking = bundle.config, ConfigDict(bundle.config["masking"])
+    system = systems.module(config["system"])
     nested = Bundle(config["tokenizer"], bundle.params["tokenizer"])
     tokenizer = (
         build_tokenizer(nested, mesh, dtype)
@@ -258,11 +256,6 @@ def fingerprint(config: Mapping[str, Any], params: PyTree) -> str:
 def build_tokenizer(bundle: Bundle, mesh: Mesh | None = None, dtype: str | None = None) -> Tokenizer:
     """The tokenizer of a bundle that was read; arguments as of `load_tokenizer`."""
     config = bundle.config
-    if "architecture" not in config["model"]:
-        raise UserError(
-            f"bundle {config['name']!r} is of an older format: it does not say of which architecture it is; "
-            "expected one that this version of magvit_jax exported"
-        )
     model = video_tokenizer.build_model(ConfigDict(_with_dtype(config["model"], dtype)))
     clip = ClipFormat(**config["clip"])
     require_same_params(bundle.params, unboxed_abstract_params(model, clip), config["name"])

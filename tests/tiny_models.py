@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from magvit_jax import bundles
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.tokenizer.tokenizer import ClipFormat, unboxed_abstract_params
 from magvit_jax.workflows import train
 

@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.generation import masked
 from magvit_jax.generation.masked import Conditions
 from magvit_jax.generation.settings import DECODINGS

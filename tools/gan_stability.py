@@ -26,7 +26,7 @@ import numpy as np
 
 import magvit_jax
 from magvit_jax import metrics
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.evaluation.small_features import measure_fd_small, shipped
 from magvit_jax.media.tables import text_table
 from magvit_jax.workflows.evaluate import test_clips

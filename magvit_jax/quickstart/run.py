@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import magvit_jax
 from magvit_jax import bundles, data
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.media.atomic import write_bytes
 from magvit_jax.media.tables import results_text

@@ -1,6 +1,7 @@
 """Encoder and decoder of the convolutional tokenizers: levels of residual blocks with resampling between them
 (thesis Fig. 3.1, Fig. 5.4)."""
 
+import abc
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -67,7 +68,7 @@ class Stage(nn.Module):
         return self.conv(features, kernel, dtype=self.dtype, name="conv_out")(x).astype(jnp.float32)
 
 
-class Encoder(Stage):
+class Encoder(Stage, abc.ABC):
     """Pixels in [-1, 1] to latents. A subclass says how it downsamples.
 
     Attributes:
@@ -95,11 +96,12 @@ class Encoder(Stage):
         """What comes before the first layer; nothing."""
         return x_BTHWC
 
+    @abc.abstractmethod
     def downsample(self, x: Array, strides: Sequence[int], name: str) -> Array:
-        raise NotImplementedError
+        """The resolution of the next level; `name` is that of its layer, where it has one."""
 
 
-class Decoder(Stage):
+class Decoder(Stage, abc.ABC):
     """Codes to pixels in [-1, 1]: the encoder's mirror. A subclass says how it upsamples.
 
     Attributes:
@@ -123,8 +125,9 @@ class Decoder(Stage):
         """How the codes steer a level; not at all."""
         return x
 
+    @abc.abstractmethod
     def upsample(self, x: Array, strides: Sequence[int], name: str) -> Array:
-        raise NotImplementedError
+        """The resolution of the level before; `name` as of `Encoder.downsample`."""
 
     def unfold(self, x_BTHWC: Array) -> Array:
         """What comes after the last layer; nothing."""

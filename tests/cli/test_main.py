@@ -12,7 +12,7 @@ import pytest
 from tiny_models import moving_square, overrides
 
 import magvit_jax
-from magvit_jax.cli import flags
+from magvit_jax.cli import config_files, flags
 from magvit_jax.cli.main import main
 from magvit_jax.errors import UserError
 from magvit_jax.media.video_io import read_video, write_mp4, write_png
@@ -307,22 +307,22 @@ def test_ctrl_c_ends_quietly_and_says_what_the_same_command_does(command, what, 
 
 
 def test_configs_by_name_path_and_override(tmp_path):
-    shipped = flags.load_config("quickstart/tokenizer")
-    assert shipped == flags.load_config("quickstart/tokenizer.py:small")
-    assert flags.load_config("quickstart/tokenizer:smoke").training.steps < shipped.training.steps
-    assert flags.load_config("quickstart/tokenizer").is_locked
+    shipped = config_files.load_config("quickstart/tokenizer")
+    assert shipped == config_files.load_config("quickstart/tokenizer.py:small")
+    assert config_files.load_config("quickstart/tokenizer:smoke").training.steps < shipped.training.steps
+    assert config_files.load_config("quickstart/tokenizer").is_locked
     mine = tmp_path / "mine.py"
     body = "def get_config():\n    return ConfigDict(dict(a=1, b=(2,)))\n"
     mine.write_text(f"from ml_collections import ConfigDict\n\n{body}")
-    config = flags.load_config(str(mine), ["--config.a=5", "--config.b=(3, 4)"])
+    config = config_files.load_config(str(mine), ["--config.a=5", "--config.b=(3, 4)"])
     assert config.to_dict() == {"a": 5, "b": (3, 4)}
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "_size.py").write_text("SIZE = 7\n")
     imports = "from ml_collections import ConfigDict\nfrom .shared._size import SIZE\n"
     mine.write_text(f"{imports}\n{body.replace('1', 'SIZE')}")
-    assert flags.load_config(str(mine)).a == 7
+    assert config_files.load_config(str(mine)).a == 7
     (tmp_path / "shared" / "_size.py").write_text("SIZE = 'another'\n")  # another length: not the cached one
-    assert flags.load_config(str(mine)).a == "another"
+    assert config_files.load_config(str(mine)).a == "another"
     mine.write_text("x = 1\n")
     with pytest.raises(UserError, match="defines no get_config"):
-        flags.load_config(str(mine))
+        config_files.load_config(str(mine))

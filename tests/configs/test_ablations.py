@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from magvit_jax import systems
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.partitioning import logical_context, make_mesh
 from magvit_jax.training.sharded import abstract_state

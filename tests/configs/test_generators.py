@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from magvit_jax import systems
-from magvit_jax.cli.flags import load_config, variants
+from magvit_jax.cli.config_files import load_config, variants
 from magvit_jax.generation.settings import DECODINGS, Decoding
 from magvit_jax.partitioning import logical_context, make_mesh
 from magvit_jax.systems import video_tokenizer

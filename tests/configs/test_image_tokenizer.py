@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from magvit_jax import systems
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 
 # ml_collections loads config files by a function that Python wants to retire.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")

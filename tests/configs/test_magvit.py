@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from magvit_jax import systems
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.partitioning import logical_context, make_mesh
 from magvit_jax.tokenizer.inflation import inflate
 from magvit_jax.training.sharded import abstract_state

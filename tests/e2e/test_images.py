@@ -6,7 +6,7 @@ import tiny_models
 from PIL import Image
 
 import magvit_jax
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 
 SHARED = (

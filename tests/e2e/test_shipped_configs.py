@@ -5,7 +5,7 @@ import io
 import pytest
 import tiny_models
 
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.workflows import train
 
 

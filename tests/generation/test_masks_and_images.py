@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny_generators
 
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.systems.video_tokenizer import build_model
 from magvit_jax.tokens import latent_grid

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.generation.autoregressive import TokenwiseDecoding
 from magvit_jax.generation.settings import DECODINGS, Decoding, choose

@@ -8,7 +8,7 @@ from tiny_models import quiet_train
 
 import magvit_jax
 from magvit_jax import systems
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.partitioning import unbox
 

@@ -11,6 +11,7 @@ from magvit_jax.partitioning import make_mesh
 from magvit_jax.tokenizer.magvit2 import MagvitV2
 from magvit_jax.tokenizer.model import TokenizerModel
 from magvit_jax.tokenizer.quantizer import LookupFreeQuantizer
+from magvit_jax.tokenizer.stages import Decoder, Encoder
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer
 
 MODEL = MagvitV2(
@@ -106,6 +107,12 @@ def test_a_network_has_to_say_how_it_compresses():
 
     with pytest.raises(TypeError, match="abstract methods causal, leading_frame"):
         Half(width=3)
+
+
+@pytest.mark.parametrize(("stage", "method"), [(Encoder, "downsample"), (Decoder, "upsample")])
+def test_a_stage_has_to_say_how_it_changes_the_resolution(stage, method):
+    with pytest.raises(TypeError, match=f"abstract method '?{method}"):
+        stage()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from tiny_models import quiet_train
 
 from magvit_jax import bundles, systems
-from magvit_jax.cli.flags import load_config
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.tokenizer.inflation import inflate
 from magvit_jax.workflows.initial import initial_params

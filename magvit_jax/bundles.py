@@ -244,8 +244,8 @@ def from_workdir(workdir: str | os.PathLike) -> Bundle:
 
 
 def fingerprint(config: Mapping[str, Any], params: PyTree) -> str:
-    """16 hexadecimal digits of a SHA-256 over everything in a bundle: its config, less this, and its weights."""
-    described = {key: value for key, value in config.items() if key != "fingerprint"}
+    """16 hexadecimal digits of a SHA-256 over a bundle: its weights and its config, less this and the format."""
+    described = {key: value for key, value in config.items() if key not in ("fingerprint", "format_version")}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, value in sorted(flax.traverse_util.flatten_dict(params, sep="/").items()):
         digest.update(f"{name} {value.dtype} {value.shape}".encode())

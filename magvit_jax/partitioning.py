@@ -126,10 +126,23 @@ def constrain(x: Array, *logical_names: str | None) -> Array:
     """
     if len(logical_names) != x.ndim:
         raise ValueError(f"logical names {logical_names} for an array of shape {x.shape}")
+    spec = logical_spec(logical_names, x.shape)
+    return x if spec is None else jax.lax.with_sharding_constraint(x, spec)
+
+
+def logical_spec(logical_names: Sequence[str | None], shape: Sequence[int]) -> PartitionSpec | None:
+    """The mesh axes that each dimension of an array is split over, for `jax.shard_map` around a kernel.
+
+    None outside `logical_context` and inside `jax.shard_map`: the array is whole there, and a kernel is called as it
+    is.
+
+    Raises:
+      ValueError: a name that the rules lack.
+    """
     rules, mesh = nn.get_logical_axis_rules(), jax.sharding.get_abstract_mesh()
     if not rules or mesh.empty or AxisType.Manual in mesh.axis_types:
-        return x
-    return jax.lax.with_sharding_constraint(x, _spec(logical_names, x.shape, mesh.shape, rules))
+        return None
+    return _spec(logical_names, shape, mesh.shape, rules)
 
 
 def param(init: Callable[..., Array], *logical_names: str | None) -> Callable[..., Any]:

@@ -1,12 +1,13 @@
-"""COMMIT against latent masking and prefix condition, and parallel against autoregressive decoding, on moving digits.
+"""COMMIT against latent masking and prefix condition, and parallel against autoregressive decoding, at small size.
 
 The analogues of thesis Tab. 6.8 and 6.9: one small tokenizer, one small budget, paired seeds.
 
-    python tools/compare_masking.py --workdir=DIR [--steps=600] [--seeds=5] [--variants=commit,latent,autoregressive]
-        [--tokenizer=WORKDIR_OR_BUNDLE | --tokenizer-steps=800] [--given=3] [--clips=256]
+    python tools/compare_masking.py --workdir=DIR [--videos=DIR] [--steps=600] [--seeds=5]
+        [--variants=commit,latent,autoregressive] [--tokenizer=WORKDIR_OR_BUNDLE | --tokenizer-steps=800] [--given=3]
+        [--clips=256] [--held-out=0.25]
 
-Every run is the quickstart's generator on the embedded clips, with one head over all codes as in Tab. 6.9, trained on
-the tasks below at once; about four minutes on two quiet cores at 600 steps. The variants of a seed see the same clips
+Every run is the quickstart's generator on clips of the given folder (the embedded moving digits without one), with
+one head over all codes as in Tab. 6.9, trained on the tasks below at once. The variants of a seed see the same clips
 and draw the same tasks. `commit`, `latent` and `prefix` decode in twelve parallel steps, `autoregressive` token by
 token with a cache. COMMIT is the first of every pair.
 
@@ -73,10 +74,25 @@ comparisons = functools.partial(_paired.comparisons, measures=MEASURES, against=
 tables = functools.partial(_paired.tables, measures=MEASURES)
 
 
-def run_config(variant: str, seed: int, tokenizer: Path, steps: int, given: int) -> ConfigDict:
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """What all runs are trained and measured on: a folder of videos, or the embedded clips; and the files held out."""
+
+    videos: Path | None
+    held_out: float
+
+    def config(self, stage: str) -> ConfigDict:
+        """The quickstart's config of that stage on these clips."""
+        config = stage_config(stage, "small", self.videos)
+        if self.videos is not None:
+            config.data.held_out = self.held_out
+        return config
+
+
+def run_config(variant: str, seed: int, tokenizer: Path, steps: int, given: int, clips: Clips) -> ConfigDict:
     """The training config of one run."""
     stage, method, part_weights = VARIANTS[variant]
-    config = stage_config(stage, "small", None)
+    config = clips.config(stage)
     config.name = f"compare_masking_{variant}"
     config.tokenizer = str(tokenizer)
     config.seed = config.data.seed = seed
@@ -101,7 +117,7 @@ def shorten(config: ConfigDict, steps: int) -> ConfigDict:
     return config
 
 
-def tokenizer_bundle(workdir: Path, given: Path | None, steps: int) -> Path:
+def tokenizer_bundle(workdir: Path, given: Path | None, steps: int, clips: Clips) -> Path:
     """The bundle of the tokenizer given, or of the quickstart's, trained here once."""
     bundle = workdir / ("tokenizer" if given is not None else f"tokenizer_{steps}")
     if given is not None:
@@ -110,7 +126,7 @@ def tokenizer_bundle(workdir: Path, given: Path | None, steps: int) -> Path:
             raise UserError(f"--tokenizer={given}: holds a {found.kind}; expected a tokenizer")
         return bundles.write(found, bundle)
     if not bundle.is_dir():
-        config = shorten(stage_config("tokenizer", "small", None), steps)
+        config = shorten(clips.config("tokenizer"), steps)
         config.loss.entropy_annealing_steps = min(config.loss.entropy_annealing_steps, max(steps // 2, 1))
         train(config, workdir / f"tokenizer_{steps}_run")
         bundles.write(bundles.from_workdir(workdir / f"tokenizer_{steps}_run"), bundle)
@@ -190,12 +206,20 @@ def run(variant: str, seed: int, workdir: Path, config: ConfigDict, clips: int) 
 
 
 def compare_all(
-    workdir: Path, tokenizer: Path, variants: tuple[str, ...], *, steps: int, seeds: int, given: int, clips: int
+    workdir: Path,
+    tokenizer: Path,
+    variants: tuple[str, ...],
+    source: Clips,
+    *,
+    steps: int,
+    seeds: int,
+    given: int,
+    clips: int,
 ) -> str:
     """Trains what is missing, writes comparison.json and comparison.md, and returns the latter's text."""
 
     def one(variant: str, seed: int, folder: Path) -> Mapping[str, Any]:
-        return run(variant, seed, folder, run_config(variant, seed, tokenizer, steps, given), clips)
+        return run(variant, seed, folder, run_config(variant, seed, tokenizer, steps, given, source), clips)
 
     record = dict(steps=steps, given=given, tasks=TASKS, parallel_steps=PARALLEL_STEPS)
     return _paired.compare_all(
@@ -208,6 +232,8 @@ def main() -> None:
     parser.add_argument("--variants", default=DEFAULT_VARIANTS, help=f"out of {', '.join(VARIANTS)}; commit first")
     parser.add_argument("--tokenizer", type=Path, help="bundle or workdir; by default the quickstart's is trained")
     parser.add_argument("--tokenizer-steps", type=int, default=800, help="of its training (default: 800)")
+    parser.add_argument("--videos", type=Path, help="folder of videos; by default the embedded clips")
+    parser.add_argument("--held-out", type=float, default=0.25, help="share of the files measured on (default: 0.25)")
     parser.add_argument("--given", type=int, default=3, help="frames given in frame prediction (default: 3)")
     flags = parser.parse_args()
     _paired.require_sizes(parser, flags)
@@ -215,9 +241,10 @@ def main() -> None:
     if variants[0] != "commit" or len(set(variants) & set(VARIANTS)) != len(variants) or len(variants) < 2:
         parser.error(f"--variants={flags.variants}: expected commit and then others out of {', '.join(VARIANTS)}")
     try:
-        tokenizer = tokenizer_bundle(flags.workdir, flags.tokenizer, flags.tokenizer_steps)
+        source = Clips(flags.videos, flags.held_out)
+        tokenizer = tokenizer_bundle(flags.workdir, flags.tokenizer, flags.tokenizer_steps, source)
         sizes = dict(steps=flags.steps, seeds=flags.seeds, given=flags.given, clips=flags.clips)
-        print(compare_all(flags.workdir, tokenizer, variants, **sizes))
+        print(compare_all(flags.workdir, tokenizer, variants, source, **sizes))
     except UserError as error:
         sys.exit(f"error: {error}")
 

@@ -53,8 +53,16 @@ def flat(config, prefix=""):
     return items
 
 
+def test_videos_of_ones_own_are_what_is_trained_and_measured_on(tool, tmp_path):
+    config = tool.run_config("commit", 0, tmp_path, 100, 3, tool.Clips(tmp_path, 0.4))
+    assert (config.data.source, config.data.path, config.data.held_out) == ("video_folder", str(tmp_path), 0.4)
+    embedded = tool.run_config("commit", 0, tmp_path, 100, 3, tool.Clips(None, 0.4))
+    assert embedded.data.source == "embedded" and embedded.data.held_out != 0.4
+
+
 def test_the_variants_differ_in_nothing_but_what_they_are_named_for(tool, tiny):
-    configs = {name: flat(tool.run_config(name, 3, tiny.tokenizer.bundle, 100, 3)) for name in tool.VARIANTS}
+    source = tool.Clips(None, 0.25)
+    configs = {name: flat(tool.run_config(name, 3, tiny.tokenizer.bundle, 100, 3, source)) for name in tool.VARIANTS}
     commit = configs.pop("commit")
     for name, config in configs.items():
         different = {key for key in commit | config if commit.get(key, ...) != config.get(key, ...)}
@@ -70,10 +78,10 @@ def test_the_variants_differ_in_nothing_but_what_they_are_named_for(tool, tiny):
 
 
 def test_a_run_is_trained_once_and_measures_every_task(tool, tiny, shrunk, tmp_path):
-    bundle = tool.tokenizer_bundle(tmp_path, tiny.tokenizer.workdir, 4)
+    bundle = tool.tokenizer_bundle(tmp_path, tiny.tokenizer.workdir, 4, tool.Clips(None, 0.25))
     results = {}
     for variant in ("commit", "autoregressive"):
-        config = tool.run_config(variant, 0, bundle, 2, 3)
+        config = tool.run_config(variant, 0, bundle, 2, 3, tool.Clips(None, 0.25))
         results[variant] = tool.run(variant, 0, tmp_path / variant, config, 10)
         assert set(results[variant]["values"]) == {"clips", *tool.MEASURES}
         assert all(np.isfinite(value) for value in results[variant]["values"].values())
@@ -81,7 +89,8 @@ def test_a_run_is_trained_once_and_measures_every_task(tool, tiny, shrunk, tmp_p
     found = results["commit"]["values"]
     mean = np.mean([found[f"{task} psnr_sampled"] for task in tool.TASKS])
     assert found["mean psnr_sampled"] == pytest.approx(mean)
-    again = tool.run("commit", 0, tmp_path / "commit", tool.run_config("commit", 0, bundle, 2, 3), 10)
+    same = tool.run_config("commit", 0, bundle, 2, 3, tool.Clips(None, 0.25))
+    again = tool.run("commit", 0, tmp_path / "commit", same, 10)
     assert again == results["commit"]
     assert shrunk == ["commit", "autoregressive"]
     # Of the same size, but for the row that marks condition tokens.
@@ -109,12 +118,12 @@ def test_psnr_is_over_the_pixels_that_were_not_given(tool):
 
 
 def test_the_tokenizer_is_trained_once_or_taken(tool, tiny, shrunk, tmp_path):
-    taken = tool.tokenizer_bundle(tmp_path, tiny.tokenizer.bundle, 4)
+    taken = tool.tokenizer_bundle(tmp_path, tiny.tokenizer.bundle, 4, tool.Clips(None, 0.25))
     assert not shrunk and tiny_models.bundles.load_tokenizer(taken).fingerprint
-    made = [tool.tokenizer_bundle(tmp_path, None, 2) for _ in range(2)]
+    made = [tool.tokenizer_bundle(tmp_path, None, 2, tool.Clips(None, 0.25)) for _ in range(2)]
     assert shrunk == ["tokenizer_2_run"] and made[0] == made[1] == tmp_path / "tokenizer_2"
     with pytest.raises(UserError, match="holds a generator; expected a tokenizer"):
-        tool.tokenizer_bundle(tmp_path, tiny.generator.bundle, 4)
+        tool.tokenizer_bundle(tmp_path, tiny.generator.bundle, 4, tool.Clips(None, 0.25))
 
 
 def test_commit_is_compared_with_each_of_the_others(tool):

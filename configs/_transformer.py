@@ -52,7 +52,7 @@ def masked_config(
                 attention_dropout=0.1,
                 norm="post",
                 scan_layers=True,
-                remat=True,
+                remat="dots",
                 dtype=dtype,
             ),
             tasks=tasks,

@@ -39,7 +39,7 @@ def get_config(variant: str = "small") -> ConfigDict:
                 attention_dropout=0.0,
                 norm="pre",
                 scan_layers=False,
-                remat=False,
+                remat="none",
                 dtype="float32",
             ),
             tasks=tasks,

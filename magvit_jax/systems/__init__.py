@@ -6,7 +6,7 @@ from types import ModuleType
 from ml_collections import ConfigDict
 
 from magvit_jax.errors import UserError
-from magvit_jax.systems import autoregressive_video, masked_video, video_tokenizer
+from magvit_jax.systems import autoregressive_video, masked_video, prefix_lm, video_tokenizer
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.training.system import System
 
@@ -14,6 +14,7 @@ SYSTEMS: Mapping[str, ModuleType] = {
     "video_tokenizer": video_tokenizer,
     "masked_video": masked_video,
     "autoregressive_video": autoregressive_video,
+    "prefix_lm": prefix_lm,
 }
 
 

@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -48,23 +49,38 @@ build_decoding = functools.partial(generator_config.build_decoding, kind=Tokenwi
 
 
 def build_transformer(
-    model: ConfigDict, masking: ConfigDict, vocabulary: Vocabulary, mixture: TaskMixture
-) -> AutoregressiveTransformer:
+    model: ConfigDict,
+    masking: ConfigDict,
+    vocabulary: Vocabulary,
+    mixture: TaskMixture,
+    network: type[nn.Module] = AutoregressiveTransformer,
+) -> nn.Module:
     """The transformer of a `config.model`, with slots for the condition tokens of any of the tasks."""
     if masking.method != "prefix":
         raise UserError(
             f"masking.method: {masking.method!r}; an autoregressive model takes conditions by 'prefix' only"
         )
-    return generator_config.build_network(AutoregressiveTransformer, model, vocabulary, mixture, slots=True)
+    return generator_config.build_network(network, model, vocabulary, mixture, slots=True)
 
 
-def build(config: ConfigDict, tokenizer: Tokenizer, num_classes: int) -> AutoregressiveVideo:
+def build(
+    config: ConfigDict,
+    tokenizer: Tokenizer,
+    num_classes: int,
+    system: type[GeneratorSystem] = AutoregressiveVideo,
+    network: type[nn.Module] = AutoregressiveTransformer,
+    loss_fields: tuple[str, ...] = ("label_smoothing",),
+) -> GeneratorSystem:
     """The system of a whole training config, on a trained tokenizer.
 
-    `config.masking` has method="prefix" and class_dropout, `config.loss` has label_smoothing, and nothing else: nothing
-    is masked. A task's decoding has the fields of `TokenwiseDecoding`.
+    `config.masking` has method="prefix" and class_dropout, and nothing else: nothing is masked. A task's decoding has
+    the fields of `TokenwiseDecoding`.
+
+    Args:
+        system, network: also of other models that predict the next token.
+        loss_fields: what `config.loss` has; arguments of `system`.
     """
-    for group, expected in (("masking", {"method", "class_dropout"}), ("loss", {"label_smoothing"})):
+    for group, expected in (("masking", {"method", "class_dropout"}), ("loss", set(loss_fields))):
         if unread := sorted(set(config[group]) - expected):
             raise UserError(
                 f"config.{group}.{unread[0]}: an autoregressive model has no use for it; expected "
@@ -73,8 +89,8 @@ def build(config: ConfigDict, tokenizer: Tokenizer, num_classes: int) -> Autoreg
     grid = latent_grid(tokenizer.model, (config.data.frames, config.data.height, config.data.width))
     vocabulary = generator_config.build_vocabulary(config.tasks, tokenizer.model.codebook_size, num_classes)
     mixture = generator_config.build_mixture(config.tasks, grid)
-    return AutoregressiveVideo(
-        transformer=build_transformer(config.model, config.masking, vocabulary, mixture),
-        label_smoothing=config.loss.label_smoothing,
+    return system(
+        transformer=build_transformer(config.model, config.masking, vocabulary, mixture, network),
+        **{name: config.loss[name] for name in loss_fields},
         **generator_config.common_fields(config, tokenizer, vocabulary, mixture, build_decoding),
     )

@@ -3,12 +3,13 @@
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from magvit_jax.nn.attention import KeyValues
+from magvit_jax.nn.attention import KeyValues, Mask
 from magvit_jax.tokens.prefix import Condition
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
-from magvit_jax.transformer.base import TokenTransformer
+from magvit_jax.transformer.base import TokenTransformer, used_segments
 from magvit_jax.typing import Array
 
 
@@ -17,12 +18,12 @@ class Cache(NamedTuple):
 
     Attributes:
         layers: keys and values of every layer, with room for the whole sequence.
-        used_BS: bool, False for unused slots of the condition.
+        segment_BS: int32, 0 at unused slots of the condition and 1 elsewhere; None where the model has no slots.
         length: int32 [], positions that are filled.
     """
 
     layers: tuple[KeyValues, ...] | KeyValues
-    used_BS: Array
+    segment_BS: Array | None
     length: Array
 
 
@@ -65,12 +66,16 @@ class AutoregressiveTransformer(TokenTransformer):
         embedding = self._embedding()
         x_BLD = self._embed(embedding, ids_BL, condition, deterministic, first)
         if cache is None:
-            mask = _visible(start, x_BLD.shape[1], _used(condition, x_BLD.shape[:2]))
+            segment_BL = _segments(condition, x_BLD.shape[:2])
+            mask = Mask.causal(q_segment_BL=segment_BL, k_segment_BS=segment_BL)
             x_BLD, _ = self._encode(x_BLD, deterministic, mask)
             return self._logits(embedding, x_BLD[:, self.condition_length + PREFIX_LENGTH - 1 :])
-        mask = _visible(start, x_BLD.shape[1], cache.used_BS)
+        mask = Mask.causal(query_offset=start)
+        if cache.segment_BS is not None:
+            here_BL = jax.lax.dynamic_slice_in_dim(cache.segment_BS, start, x_BLD.shape[1], axis=1)
+            mask = mask.replace(q_segment_BL=here_BL, k_segment_BS=cache.segment_BS)
         y_BLD, layers = self._encode(x_BLD, deterministic, mask, cache.layers, start)
-        return self._logits(embedding, y_BLD[:, -1:]), Cache(layers, cache.used_BS, start + x_BLD.shape[1])
+        return self._logits(embedding, y_BLD[:, -1:]), Cache(layers, cache.segment_BS, start + x_BLD.shape[1])
 
     def prefill(
         self, prefix_B2: Array, num_tokens: int, condition: Condition | None = None
@@ -88,7 +93,7 @@ class AutoregressiveTransformer(TokenTransformer):
         layers = tuple(KeyValues.empty(shape_BNSE, self.dtype) for _ in range(self.layers))
         if self.scan_layers:
             layers = KeyValues.empty((self.layers, *shape_BNSE), self.dtype)
-        cache = Cache(layers, _used(condition, (batch, length)), jnp.zeros((), jnp.int32))
+        cache = Cache(layers, _segments(condition, (batch, length)), jnp.zeros((), jnp.int32))
         logits_B1FV, cache = self(prefix_B2, condition=condition, cache=cache)
         return logits_B1FV[:, 0], cache
 
@@ -98,14 +103,5 @@ class AutoregressiveTransformer(TokenTransformer):
         return logits_B1FV[:, 0], cache
 
 
-def _used(condition: Condition | None, shape_BS: tuple[int, ...]) -> Array:
-    """Keys of the whole sequence that may be seen: all but unused slots of the condition, which comes first."""
-    used_BS = jnp.ones(shape_BS, bool)
-    return used_BS if condition is None else used_BS.at[:, : condition.used_BM.shape[1]].set(condition.used_BM)
-
-
-def _visible(start: Array, queries: int, used_BS: Array) -> Array:
-    """Causal mask [B, 1, L, S] of the queries at start, start + 1, ...; every query sees itself."""
-    query_L1 = (start + jnp.arange(queries))[:, None]
-    key_1S = jnp.arange(used_BS.shape[1])[None]
-    return (((key_1S < query_L1)[None] & used_BS[:, None]) | (key_1S == query_L1)[None])[:, None]
+def _segments(condition: Condition | None, shape_BL: tuple[int, int]) -> Array | None:
+    return None if condition is None else used_segments(condition, shape_BL)

@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
-from magvit_jax.nn.attention import KeyValues
+from magvit_jax.nn.attention import KeyValues, Mask
 from magvit_jax.nn.dropout import Dropout
+from magvit_jax.nn.remat import rematerialised
 from magvit_jax.nn.transformer import Dense, EncoderLayer, LayerNorm, gelu
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.tokens.prefix import Condition
@@ -32,7 +33,7 @@ class TokenTransformer(nn.Module):
         norm: "post" as BERT and the thesis, or "pre" (with one more norm before the head).
         dtype: of matmuls and hidden states; parameters, norms, softmax and logits are float32.
         scan_layers: one compiled layer applied `layers` times, its parameters stacked; compiles faster.
-        remat: recompute each layer in the backward pass instead of keeping its activations.
+        remat: what the backward pass computes again, see `nn.remat`.
     """
 
     codes: int
@@ -49,7 +50,7 @@ class TokenTransformer(nn.Module):
     norm: str = "post"
     dtype: Dtype = jnp.float32
     scan_layers: bool = False
-    remat: bool = False
+    remat: str = "none"
 
     def _embedding(self) -> TiedEmbedding:
         return TiedEmbedding(
@@ -89,15 +90,12 @@ class TokenTransformer(nn.Module):
         self,
         x_BLD: Array,
         deterministic: bool,
-        mask: Array | None = None,
+        mask: Mask | None = None,
         cache: tuple[KeyValues, ...] | KeyValues | None = None,
         start: Array | None = None,
     ) -> tuple[Array, tuple[KeyValues, ...] | KeyValues | None]:
         """The layers, and their caches: a tuple, or one stacked along its first axis with `scan_layers`."""
-        layer = EncoderLayer
-        if self.remat:
-            policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-            layer = nn.remat(layer, static_argnums=(2,), policy=policy, prevent_cse=not self.scan_layers)
+        layer = rematerialised(EncoderLayer, self.remat, scanned=self.scan_layers, static_argnums=(2,))
         fields = dict(
             heads=self.heads,
             mlp_dim=self.mlp_dim,
@@ -150,3 +148,12 @@ class TokenTransformer(nn.Module):
         slots = 0 if condition is None else condition.ids_BM.shape[1]
         if slots != self.condition_length and not self.is_initializing():
             raise UserError(f"{slots} slots of condition tokens: expected condition_length={self.condition_length}")
+
+
+def used_segments(condition: Condition, shape_BL: tuple[int, int]) -> Array:
+    """int32 [B, L] for `ops.attention.Mask`: 0 at unused slots of the condition, which comes first, and 1 elsewhere.
+
+    What is used sees only what is used. Unused slots see each other, and nobody reads what comes of it.
+    """
+    segment_BL = jnp.ones(shape_BL, jnp.int32)
+    return segment_BL.at[:, : condition.used_BM.shape[1]].set(condition.used_BM.astype(jnp.int32))

@@ -1,10 +1,12 @@
-"""Cross-entropy of the masked transformer in the three parts of Eq. 6.4."""
+"""Cross-entropy of tokens: in the three parts of Eq. 6.4, and of a large vocabulary a piece at a time."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from magvit_jax.partitioning import constrain
 from magvit_jax.tokens.factorize import bits_of, split
 from magvit_jax.tokens.masking import Corrupted
 from magvit_jax.typing import Array
@@ -42,6 +44,39 @@ def accuracy(logits_BNFV: Array, target_BN: Array) -> Array:
     target_BNF = _sub_targets(logits_BNFV, target_BN)
     hit_BNF = jnp.take_along_axis(logits_BNFV, target_BNF[..., None], axis=-1)[..., 0]
     return jnp.all(hit_BNF >= jnp.max(logits_BNFV, axis=-1), axis=-1).astype(jnp.float32)
+
+
+def chunked_scores(
+    logits: Callable[[Array], Array], x_BND: Array, target_BN: Array, label_smoothing: float, chunk: int
+) -> tuple[Array, Array]:
+    """`token_cross_entropy` and `accuracy` of `logits(x_BND)`, float32 [B, N] each, `chunk` positions at a time.
+
+    Forward and backward hold the logits of B x chunk tokens: a full softmax over 2^18 codes takes 1 MiB a token.
+
+    Args:
+        logits: [B, n, D] -> float32 [B, n, F, V].
+        x_BND: the last hidden states.
+        target_BN, label_smoothing: as of `token_cross_entropy`.
+        chunk: n, 1 or more; the last chunk may be shorter.
+    """
+
+    @jax.checkpoint
+    def scores(part: tuple[Array, Array]) -> tuple[Array, Array]:
+        x_BnD, target_Bn = part
+        logits_BnFV = logits(x_BnD)
+        return token_cross_entropy(logits_BnFV, target_Bn, label_smoothing), accuracy(logits_BnFV, target_Bn)
+
+    batch, length, width = x_BND.shape
+    whole = length - length % chunk
+    parts = [scores((x_BND[:, whole:], target_BN[:, whole:]))] if whole < length else []
+    if whole:
+        x_CBnD = x_BND[:, :whole].reshape(batch, -1, chunk, width).swapaxes(0, 1)
+        x_CBnD = constrain(x_CBnD, None, "activation_batch", "activation_length", "activation_embed")
+        target_CBn = target_BN[:, :whole].reshape(batch, -1, chunk).swapaxes(0, 1)
+        stacked = jax.lax.map(scores, (x_CBnD, target_CBn))
+        parts = [tuple(y_CBn.swapaxes(0, 1).reshape(batch, whole) for y_CBn in stacked), *parts]
+    loss_BN, correct_BN = (jnp.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True))
+    return loss_BN, correct_BN
 
 
 def commit_loss(

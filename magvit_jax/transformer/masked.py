@@ -1,11 +1,11 @@
 """The masked video transformer: a BERT over [task][class][visual tokens] (thesis 6.4, Tab. 6.1, 5.3.2)."""
 
 import flax.linen as nn
-import jax.numpy as jnp
 
+from magvit_jax.nn.attention import Mask
 from magvit_jax.tokens.prefix import Condition
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
-from magvit_jax.transformer.base import TokenTransformer
+from magvit_jax.transformer.base import TokenTransformer, used_segments
 from magvit_jax.typing import Array
 
 
@@ -32,7 +32,7 @@ class MaskedTransformer(TokenTransformer):
         x_BLD = self._embed(embedding, ids_BL, condition, deterministic)
         mask = None
         if condition is not None:
-            rest_BL = jnp.ones(ids_BL.shape, bool)
-            mask = jnp.concatenate([condition.used_BM, rest_BL], axis=1)[:, None, None]
+            segment_BL = used_segments(condition, x_BLD.shape[:2])
+            mask = Mask.full(q_segment_BL=segment_BL, k_segment_BS=segment_BL)
         x_BLD, _ = self._encode(x_BLD, deterministic, mask)
         return self._logits(embedding, x_BLD[:, self.condition_length + PREFIX_LENGTH :])

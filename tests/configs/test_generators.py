@@ -57,6 +57,7 @@ OTHERS = {
     "ablations/decoding:maskgit_3d": ("magvit/bair:b", (4, 16, 16)),
     "ablations/decoding:ar": ("magvit/bair:b", (4, 16, 16)),
     "ablations/decoding:magvit": ("magvit/bair:b", (4, 16, 16)),
+    **{f"videopoet/prefix_lm:{size}": ("magvit2/video_tokenizer", (5, 16, 16)) for size in ("300m", "1b", "8b")},
 }
 ALL = {
     **{
@@ -157,6 +158,17 @@ def test_param_count(size, millions):
     """Tab. 6.1 within 1%, as counted on the authors' code, on 3D-VQ tokens."""
     params = build(f"magvit/web12m_transformer:{size}").abstract_params()
     assert count(params) == pytest.approx(millions * 1e6, rel=0.01)
+
+
+@pytest.mark.parametrize(("size", "billions"), [("300m", 0.3083), ("1b", 1.0277), ("8b", 8.0953)])
+def test_param_count_of_the_prefix_lms(size, billions):
+    """8.4: 300 million, 1 and 8 billion parameters; the tied embedding of 2^18 codes is not counted."""
+    system = build(f"videopoet/prefix_lm:{size}", 0)
+    params = system.abstract_params()
+    assert count(params["embedding"]) == (2**18 + system.vocabulary.num_special) * system.transformer.width + 2**18
+    assert count(params) - count(params["embedding"]) == pytest.approx(billions * 1e9, rel=0.001)
+    config = load(f"videopoet/prefix_lm:{size}")
+    assert (config.training.steps, config.data.batch_size, config.optimizer.learning_rate) == (300_000, 1024, 1e-3)
 
 
 @pytest.mark.parametrize("name", ["masking:prefix", "decoding:ar", "decoding:maskgit_2d"])

@@ -1,4 +1,4 @@
-"""The baselines of Tab. 6.8 and 6.9 from training to a bundle: prefix condition and autoregressive."""
+"""The baselines of Tab. 6.8 and 6.9, and the prefix LM, from training to a bundle."""
 
 import dataclasses
 import io
@@ -22,11 +22,32 @@ METHODS = {
     "prefix": ("generator", ("masking.method=prefix", "loss.part_weights.refine=0.0")),
     "autoregressive": ("autoregressive", ()),
 }
+#: With condition tokens in front.
+CONDITIONED = ("prefix", "autoregressive", "prefix_lm")
+#: What makes VideoPoet's backbone a model for the tiny tokenizer and the embedded clips.
+PREFIX_LM = (
+    "data.source=embedded",
+    "data.workers=0",
+    "data.random_crop=False",
+    "model.width=16",
+    "model.layers=2",
+    "model.heads=2",
+    "model.kv_heads=1",
+    "model.head_width=8",
+    "model.mlp_dim=32",
+    "model.dtype=float32",
+    "loss.chunk=10",
+    "optimizer.schedule=constant",
+    "training.eval_every=0",
+)
 #: Four given frames end within a latent frame, so that the condition is not exact.
 INEXACT = "tasks.frame_prediction.settings.frames=4"
 
 
 def config_of(tiny, method, *more):
+    if method == "prefix_lm":
+        values = (*tiny_models.SHARED, *PREFIX_LM, f"tokenizer={tiny.tokenizer.bundle}", *more)
+        return tiny_models.load_config("videopoet/prefix_lm:300m", [f"--config.{value}" for value in values])
     stage, changes = METHODS[method]
     shrunk = tiny_models.SHARED + tuple(value for value in tiny_models.GENERATOR if value.startswith("model."))
     if stage == "generator":
@@ -61,14 +82,14 @@ def trained(tiny, tmp_path_factory):
     """Workdirs of a few steps each, by method."""
     root, made = tmp_path_factory.mktemp("baselines"), {}
     with tiny_models.quick_compilation():
-        for method in ("prefix", "autoregressive"):
+        for method in CONDITIONED:
             config = config_of(tiny, method, INEXACT, "training.steps=12", "optimizer.learning_rate=0.01")
             train(config, root / method, stream=io.StringIO(), devices=jax.devices()[:1])
             made[method] = root / method
     return made
 
 
-@pytest.mark.parametrize("method", ["prefix", "autoregressive"])
+@pytest.mark.parametrize("method", CONDITIONED)
 def test_the_loss_falls(trained, method):
     records = map(json.loads, (trained[method] / "metrics.jsonl").read_text().splitlines())
     losses = [record["loss"] for record in records if record["kind"] == "train"]
@@ -76,7 +97,7 @@ def test_the_loss_falls(trained, method):
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.1
 
 
-@pytest.mark.parametrize("method", ["prefix", "autoregressive"])
+@pytest.mark.parametrize("method", CONDITIONED)
 def test_a_bundle_generates_what_the_system_measures(tiny, trained, method, tmp_path):
     generator = magvit_jax.load_generator(bundles.write(bundles.from_workdir(trained[method]), tmp_path / method))
     assert generator.tasks == ("class_conditional", "frame_prediction")
@@ -84,7 +105,9 @@ def test_a_bundle_generates_what_the_system_measures(tiny, trained, method, tmp_
     config = config_of(tiny, method, INEXACT)
     batch = batches(config)[0]
     # Both at arg max: what is random is keyed differently.
-    greedy = dict(temperature=0.0) if method == "autoregressive" else dict(temperature=0.0, sampling_temperature=0.0)
+    greedy = dict(temperature=0.0)
+    if method == "prefix":
+        greedy["sampling_temperature"] = 0.0
     clips = np.asarray(generator.generate("frame_prediction", video=batch["video"][:, :4], **greedy))
     assert clips.shape == (8, 9, 16, 16, 3) and clips.min() >= 0 and clips.max() <= 1
     labelled = generator.generate("class_conditional", label=[*range(8)], guidance_scale=0.0, **greedy)
@@ -117,7 +140,7 @@ def drawn(system, region=True):
     )
 
 
-@pytest.mark.parametrize("method", ["prefix", "autoregressive"])
+@pytest.mark.parametrize("method", CONDITIONED)
 def test_the_condition_is_read_in_the_region_and_in_front_only(tiny, method):
     system = build(tiny, method, INEXACT)
     params = magvit_jax.partitioning.unbox(jax.jit(system.init_params)(jax.random.key(0)))
@@ -177,6 +200,7 @@ def test_the_autoregressive_loss_is_of_the_next_token(tiny):
     [
         ("prefix", "loss.part_weights.refine=1.0", "'prefix' no condition token is inside"),
         ("prefix", "masking.method=suffix", "masking.method: 'suffix'; expected one of commit, latent, prefix"),
+        ("prefix_lm", "loss.chunk=0", "loss.chunk: 0; expected 1 or more positions"),
         ("autoregressive", "masking.method=commit", "an autoregressive model takes conditions by 'prefix' only"),
     ],
 )

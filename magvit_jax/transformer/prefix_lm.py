@@ -1,0 +1,189 @@
+"""The decoder-only prefix language model (thesis 8.3.2): everybody sees the prefix, the output is causal."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from magvit_jax.errors import UserError
+from magvit_jax.nn.attention import KeyValues, Mask
+from magvit_jax.nn.decoder import DecoderLayer, RMSNorm
+from magvit_jax.nn.remat import rematerialised
+from magvit_jax.partitioning import constrain, param
+from magvit_jax.tokens.prefix import Condition
+from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
+from magvit_jax.transformer.autoregressive import Cache
+from magvit_jax.transformer.base import INIT, used_segments
+from magvit_jax.transformer.embedding import TiedEmbedding
+from magvit_jax.typing import Array, Dtype
+
+
+class PrefixLanguageModel(nn.Module):
+    """A decoder over [condition tokens][task][class][visual tokens]; the first three are its prefix.
+
+    The thesis says "decoder-only" and no more: RMS norms, rotary positions, a gated MLP and no biases are this
+    library's choice (docs/fidelity.md). Rotary positions, because part of a sequence can be left out or added to
+    without another table: a condition token stands at its place among the visual tokens, marked by one learned row.
+
+    Attributes:
+        codes, num_special: the vocabulary: K visual codes, then all other ids (`Vocabulary.num_special`).
+        factors: F factors that a code is predicted in; 1 for one softmax over all K, as VideoPoet.
+        width, layers, heads, kv_heads, head_width, mlp_dim: D, layers, N, G, E, F of `DecoderLayer`.
+        max_length: longest sequence, [task][class][visual tokens].
+        condition_length: M, slots of condition tokens (`tokens.prefix`); 0 for none.
+        dtype: of matmuls and hidden states; parameters, norms, softmax and logits are float32.
+        scan_layers: one compiled layer applied `layers` times, its parameters stacked; compiles faster.
+        remat: what the backward pass computes again, see `nn.remat`.
+    """
+
+    codes: int
+    num_special: int
+    factors: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    mlp_dim: int
+    max_length: int
+    condition_length: int
+    dtype: Dtype
+    scan_layers: bool
+    remat: str
+
+    def setup(self):
+        if self.heads % self.kv_heads or self.head_width % 2:
+            raise UserError(
+                f"prefix LM: {self.heads} heads on {self.kv_heads} kv_heads of head_width {self.head_width}: expected a"
+                " multiple, and an even width"
+            )
+        self.embedding = TiedEmbedding(
+            codes=self.codes,
+            num_special=self.num_special,
+            factors=self.factors,
+            width=self.width,
+            embedding_init=INIT,
+            dtype=self.dtype,
+        )
+        if self.condition_length:
+            self.condition_row = self.param("condition_embedding", param(INIT, "embed"), (self.width,))
+        fields = dict(
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            head_width=self.head_width,
+            mlp_dim=self.mlp_dim,
+            depth=self.layers,
+            dtype=self.dtype,
+        )
+        layer = rematerialised(DecoderLayer, self.remat, scanned=self.scan_layers)
+        if self.scan_layers:
+            self.stack = nn.scan(
+                layer,
+                variable_axes={"params": 0},
+                split_rngs={"params": True},
+                in_axes=(nn.broadcast, nn.broadcast, 0, nn.broadcast),
+                length=self.layers,
+                metadata_params={nn.PARTITION_NAME: "layers"},
+            )(**fields)
+        else:
+            self.stack = [layer(**fields) for _ in range(self.layers)]
+        self.final_norm = RMSNorm(self.dtype)
+
+    def __call__(self, ids_BL: Array, deterministic: bool = True, condition: Condition | None = None) -> Array:
+        """Logits of the next visual token at every position from the class token on.
+
+        Args:
+            ids_BL: int ids: the two prefix tokens and any number of visual tokens after them (teacher forcing).
+            deterministic: of no consequence, there is no dropout.
+            condition: what stands before the sequence, where the model has slots for it.
+
+        Returns:
+            float32 [B, L - 1, F, V]: row i is of visual token i, whose predecessors are in `ids_BL`.
+        """
+        return self.logits(self.hidden(ids_BL, condition))
+
+    def hidden(self, ids_BL: Array, condition: Condition | None = None) -> Array:
+        """What `logits` makes the logits of, [B, L - 1, D]; arguments as of `__call__`.
+
+        For a loss that never holds the logits of the whole sequence (`transformer.loss.chunked_scores`).
+        """
+        self._check(ids_BL, condition)
+        x_BLD, position_BL = self._embed(ids_BL, condition, 0)
+        segment_BL = None if condition is None else used_segments(condition, x_BLD.shape[:2])
+        mask = self._mask(x_BLD.shape[0], segment_BL, segment_BL)
+        x_BLD, _ = self._decode(x_BLD, position_BL, mask, None, None)
+        return self.final_norm(x_BLD[:, x_BLD.shape[1] - ids_BL.shape[1] + PREFIX_LENGTH - 1 :])
+
+    def logits(self, x_BND: Array) -> Array:
+        """float32 [B, N, F, V]; special ids are never predicted."""
+        return self.embedding.attend(x_BND)
+
+    def prefill(
+        self, prefix_B2: Array, num_tokens: int, condition: Condition | None = None
+    ) -> tuple[Array, Cache]:
+        """Logits of the first visual token, float32 [B, F, V], and a cache with room for `num_tokens` of them.
+
+        Args:
+            prefix_B2: int ids, [task][class].
+            num_tokens: N, how many tokens will be decoded at most.
+            condition: as in `__call__`.
+        """
+        self._check(prefix_B2, condition)
+        batch, length = prefix_B2.shape[0], self.condition_length + PREFIX_LENGTH + num_tokens
+        shape_BGSE = (batch, self.kv_heads, length, self.head_width)
+        if self.scan_layers:
+            layers = KeyValues.empty((self.layers, *shape_BGSE), self.dtype)
+        else:
+            layers = tuple(KeyValues.empty(shape_BGSE, self.dtype) for _ in range(self.layers))
+        segment_BS = None if condition is None else used_segments(condition, (batch, length))
+        x_BLD, position_BL = self._embed(prefix_B2, condition, 0)
+        return self._advance(x_BLD, position_BL, Cache(layers, segment_BS, jnp.zeros((), jnp.int32)))
+
+    def step(self, ids_B: Array, cache: Cache) -> tuple[Array, Cache]:
+        """Logits of the visual token after `ids_B`, float32 [B, F, V], and the cache with `ids_B` in it."""
+        x_BLD, position_BL = self._embed(ids_B[:, None], None, cache.length - self.condition_length)
+        return self._advance(x_BLD, position_BL, cache)
+
+    def _advance(self, x_BLD: Array, position_BL: Array, cache: Cache) -> tuple[Array, Cache]:
+        batch, length = x_BLD.shape[:2]
+        here_BL = None
+        if cache.segment_BS is not None:
+            here_BL = jnp.ones((batch, length), jnp.int32)  # a step's token, which is no condition token
+            if length > 1:
+                here_BL = cache.segment_BS[:, :length]
+        mask = self._mask(batch, here_BL, cache.segment_BS).replace(query_offset=cache.length)
+        x_BLD, layers = self._decode(x_BLD, position_BL, mask, cache.layers, cache.length)
+        logits_B1FV = self.logits(self.final_norm(x_BLD[:, -1:]))
+        return logits_B1FV[:, 0], Cache(layers, cache.segment_BS, cache.length + length)
+
+    def _embed(self, ids_BL: Array, condition: Condition | None, first: Array | int) -> tuple[Array, Array]:
+        """Ids at the positions `first` .. of [task][class][visual], behind the condition, and their positions."""
+        x_BLD = self.embedding.embed(ids_BL)
+        position_BL = jnp.broadcast_to((first + jnp.arange(ids_BL.shape[1]))[None], ids_BL.shape)
+        if condition is not None:
+            row_11D = self.condition_row.astype(self.dtype)[None, None]
+            x_BLD = jnp.concatenate([self.embedding.embed(condition.ids_BM) + row_11D, x_BLD], axis=1)
+            position_BL = jnp.concatenate([PREFIX_LENGTH + condition.place_BM, position_BL], axis=1)
+        return constrain(x_BLD, "activation_batch", "activation_length", "activation_embed"), position_BL
+
+    def _mask(self, batch: int, q_segment_BL: Array | None, k_segment_BS: Array | None) -> Mask:
+        prefix_B = jnp.full((batch,), self.condition_length + PREFIX_LENGTH, jnp.int32)
+        return Mask.prefix_lm(prefix_B, q_segment_BL=q_segment_BL, k_segment_BS=k_segment_BS)
+
+    def _decode(self, x_BLD, position_BL, mask, caches, start):
+        """The layers, and their caches: a tuple, or one stacked along its first axis with `scan_layers`."""
+        if self.scan_layers:
+            return self.stack(x_BLD, position_BL, mask, caches, start)
+        written = []
+        for index, layer in enumerate(self.stack):
+            x_BLD, cache = layer(x_BLD, position_BL, mask, None if caches is None else caches[index], start)
+            written.append(cache)
+        return x_BLD, None if caches is None else tuple(written)
+
+    def _check(self, ids_BL: Array, condition: Condition | None) -> None:
+        if not PREFIX_LENGTH <= ids_BL.shape[1] <= self.max_length:
+            raise UserError(
+                f"sequence of {ids_BL.shape[1]} tokens: expected {PREFIX_LENGTH} prefix tokens, and at most "
+                f"max_length={self.max_length} in all"
+            )
+        slots = 0 if condition is None else condition.ids_BM.shape[1]
+        if slots != self.condition_length and not self.is_initializing():
+            raise UserError(f"{slots} slots of condition tokens: expected condition_length={self.condition_length}")

@@ -234,10 +234,13 @@ class GeneratorSystem(abc.ABC):
     def generate(self, state: GeneratorState, batch: Batch, task: str) -> Array:
         """One sample of a task for every clip of a batch: float32 videos in [0, 1], [B, T, H, W, 3]."""
         used, index = {key: batch[key] for key in self.data_keys}, self.vocabulary.tasks.index(task)
-        decoding = self.decoding[task]
-        if not (self.mixture.tasks[index].uses_class and self.vocabulary.num_classes):
-            decoding = decoding.unguided()
-        return self._generate(state, used, jnp.int32(index), decoding=decoding)
+        return self._generate(state, used, jnp.int32(index), decoding=self.decoding_of(task))
+
+    def decoding_of(self, task: str) -> Decoding:
+        """The settings of a task, without guidance where there are no classes to guide by."""
+        decoding, index = self.decoding[task], self.vocabulary.tasks.index(task)
+        guided = self.mixture.tasks[index].uses_class and self.vocabulary.num_classes
+        return decoding if guided else decoding.unguided()
 
     def _generate_videos(
         self, state: GeneratorState, batch: Batch, task_index: Array, decoding: Any

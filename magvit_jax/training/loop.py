@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from magvit_jax.errors import UserError
 from magvit_jax.partitioning import DEFAULT_RULES, Rules, logical_context, make_mesh, process_shard
 from magvit_jax.training.checkpoints import Checkpoints, latest_step, restore
+from magvit_jax.training.profile import Profile
 from magvit_jax.training.sharded import (
     abstract_state,
     global_batches,
@@ -56,8 +57,8 @@ def train(
     SIGTERM it saves and raises SystemExit(0).
 
     Args:
-      config: the run's whole config. Read here: `seed`, `mesh.{data,fsdp,tensor,sequence}` and
-        `training.{steps,microbatches,log_every,eval_every,sample_every,checkpoint_every,checkpoint_keep,
+      config: the run's whole config. Read here: `seed`, `mesh.{data,fsdp,tensor,sequence}`, `profile.{start,steps}`
+        and `training.{steps,microbatches,log_every,eval_every,sample_every,checkpoint_every,checkpoint_keep,
         max_nonfinite,tensorboard,rng_impl}`. An eval_every or sample_every of 0 means never, a
         checkpoint_every of 0 at the last step only; all others include the last step.
       workdir: folder of the run, made if absent; see `training.workdir` for what is in it.
@@ -137,10 +138,14 @@ def train(
         train_step = jit_train_step(system, training.microbatches, abstract, mesh)
         batches = train_batches(start)
         late, clock = LateMetrics(), Clock(training.steps)
+        profile = Profile(workdir, config.profile, start)
+        stack.callback(profile.close)
         stopping = False
         for step in range(start + 1, training.steps + 1):
             state, metrics = train_step(state, _next(batches, step), step_key)
             clock.tick(step)
+            if profile.after(step, state):
+                writer.say(f"traced steps up to {step}: {profile.folder}")
             stopping = stop.poll()
             last = stopping or step == training.steps
             evaluating, sampling, saving = (

@@ -4,6 +4,10 @@ import jax
 
 from magvit_jax.errors import UserError
 
+#: Seconds without a sign of life after which a process counts as dead; the others then end with an error, and the
+#: scheduler can start all of them again. JAX's own 100 keep a pod waiting.
+DEAD_AFTER = 30
+
 
 def join_processes(coordinator: str | None, processes: int | None, process: int | None) -> None:
     """Makes this process one of several that train together; does nothing for a run in one process.
@@ -19,7 +23,7 @@ def join_processes(coordinator: str | None, processes: int | None, process: int 
       UserError: only some of the three are given, or process is out of range.
     """
     if coordinator == "auto":
-        jax.distributed.initialize()
+        jax.distributed.initialize(heartbeat_timeout_seconds=DEAD_AFTER)
         return
     given = (coordinator, processes, process)
     if given == (None, None, None):
@@ -31,4 +35,4 @@ def join_processes(coordinator: str | None, processes: int | None, process: int 
         )
     if not 0 <= process < processes:
         raise UserError(f"--process={process}: expected 0 to {processes - 1} (--processes={processes})")
-    jax.distributed.initialize(coordinator, processes, process)
+    jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=DEAD_AFTER)

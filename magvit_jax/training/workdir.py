@@ -4,6 +4,7 @@
     metrics.jsonl     one JSON object a line: step, kind, values
     checkpoints/      one folder a step
     tensorboard/      where asked for
+    profile/          traces, where asked for
 """
 
 import fcntl
@@ -22,6 +23,7 @@ CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
+PROFILE = "profile"
 LOCK_FILE = ".lock"
 
 #: Keys, and groups of keys, that may change between two starts in the same workdir: they change how long, how
@@ -29,6 +31,7 @@ LOCK_FILE = ".lock"
 FREE_KEYS = (
     "mesh",
     "sharding_rules",
+    "profile",
     "data.workers",
     "data.cache_mb",
     "training.steps",

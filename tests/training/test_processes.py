@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,17 @@ from magvit_jax.training.loading import load_state
 SEED = 20  # of the step at which a run is killed
 
 
-def environment(devices):
+def environment(devices, **more):
     root = Path(training_toys.__file__).parents[2]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     flags = f"--xla_force_host_platform_device_count={devices}"
-    return dict(os.environ, XLA_FLAGS=flags, PYTHONPATH=path)
+    return dict(os.environ, XLA_FLAGS=flags, PYTHONPATH=path, **more)
 
 
-def start(workdir, devices=8, **flags):
+def start(workdir, devices=8, more=(), **flags):
     arguments = [f"--{name}={value}" for name, value in {"workdir": workdir, **flags}.items()]
     command = [sys.executable, "-W", "error", training_toys.__file__, *arguments]
-    return subprocess.Popen(command, env=environment(devices), stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment(devices, **dict(more)), stderr=subprocess.PIPE, text=True)
 
 
 def finish(*processes):
@@ -119,14 +120,43 @@ def test_a_disk_that_runs_full_ends_the_run_soon_and_harms_nothing(tmp_path, lea
     assert steps == list(range(1, steps[-1] + 1)) and 28 <= steps[-1] < 55
 
 
-def test_two_processes_share_a_run_and_stop_together(tmp_path, uninterrupted, records):
-    """data x fsdp x tensor over 2 x 4 devices; only one gets SIGTERM; this process goes on with 8."""
+def test_without_its_other_process_a_run_ends_soon_and_goes_on_when_both_are_back(tmp_path, uninterrupted):
+    first, second = start_two(tmp_path, {}, dict(kill_at_step=7))
+    [(killed, _)] = finish(second)
+    died = time.monotonic()
+    [(status, error)] = finish(first)
+    assert time.monotonic() - died < 60 and killed == -signal.SIGKILL and status != 0, error
+    stopped = latest_step(tmp_path)
+    assert 0 < stopped < 8
+    results = finish(*start_two(tmp_path, {}, {}))
+    assert [status for status, _ in results] == [0, 0], results
+    assert f"going on from the checkpoint of step {stopped}" in results[0][1]
+    for key, value in leaves(toy_train(tmp_path)).items():
+        np.testing.assert_allclose(value, uninterrupted.state[key], rtol=1e-4, atol=1e-6, err_msg=key)
+
+
+def test_slurm_tells_the_processes_who_they_are(tmp_path, uninterrupted):
+    """The variables that `srun` sets; the others are read by JAX in the same way."""
+    job = dict(SLURM_JOB_ID=str(os.getpid()), SLURM_STEP_NODELIST="localhost", SLURM_NTASKS="2")
+    numbers = [dict(job, SLURM_PROCID=str(number), SLURM_LOCALID=str(number)) for number in range(2)]
+    results = finish(*[start(tmp_path, 4, more, coordinator="auto") for more in numbers])
+    assert [status for status, _ in results] == [0, 0], results
+    assert "loss" in results[0][1] and "loss" not in results[1][1]
+    for key, value in leaves(toy_train(tmp_path)).items():
+        np.testing.assert_allclose(value, uninterrupted.state[key], rtol=1e-4, atol=1e-6, err_msg=key)
+
+
+def start_two(workdir, *flags):
+    """Two processes of four devices each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    first = start(tmp_path, 4, coordinator=coordinator, process=0)
-    second = start(tmp_path, 4, coordinator=coordinator, process=1, terminate_at_step=4)
-    results = finish(first, second)
+    return [start(workdir, 4, coordinator=coordinator, process=number, **own) for number, own in enumerate(flags)]
+
+
+def test_two_processes_share_a_run_and_stop_together(tmp_path, uninterrupted, records):
+    """data x fsdp x tensor over 2 x 4 devices; only one gets SIGTERM; this process goes on with 8."""
+    results = finish(*start_two(tmp_path, {}, dict(terminate_at_step=4)))
     assert [status for status, _ in results] == [0, 0], results
     stopped = latest_step(tmp_path)
     assert 4 <= stopped < 8 and "stopped by SIGTERM" in results[0][1]

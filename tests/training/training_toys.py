@@ -20,6 +20,7 @@ from magvit_jax.partitioning import constrain, param
 from magvit_jax.training.checkpoints import latest_step
 from magvit_jax.training.loop import train
 from magvit_jax.training.optimizers import make_optimizer
+from magvit_jax.training.processes import join_processes
 from magvit_jax.training.sharded import to_host
 from magvit_jax.training.state import TrainState
 
@@ -32,6 +33,7 @@ def toy_config(**overrides) -> ConfigDict:
         dict(
             seed=3,
             mesh=dict(data=-1, fsdp=1, tensor=1, sequence=1),
+            profile=dict(start=10, steps=0),
             optimizer=dict(
                 name="adamw",
                 learning_rate=0.01,
@@ -214,7 +216,9 @@ def toy_eval_batches():
         yield {key: np.stack([e[key] for e in examples]) for key in examples[0]}
 
 
-def toy_train(workdir, *, batches=None, config=None, devices=None, on_sample=None, **overrides):
+def toy_train(
+    workdir, *, batches=None, config=None, devices=None, on_sample=None, stream=None, **overrides
+):
     """Trains the toy regression; overrides are those of `toy_config`."""
     config = toy_config(**overrides) if config is None else config
     return train(
@@ -226,6 +230,7 @@ def toy_train(workdir, *, batches=None, config=None, devices=None, on_sample=Non
         on_sample=on_sample,
         extra={"class_names": ["a", "b"]},
         devices=devices,
+        stream=stream,
     )
 
 
@@ -274,7 +279,8 @@ def main() -> None:
     overrides = dict(pair.split("=") for pair in args.config.split(",") if pair)
     config = toy_config(**{name: int(value) for name, value in overrides.items()})
     if args.coordinator:
-        jax.distributed.initialize(args.coordinator, 2, args.process)
+        auto = args.coordinator == "auto"
+        join_processes(args.coordinator, *((None, None) if auto else (2, args.process)))
         config.mesh = dict(data=2, fsdp=-1, tensor=2, sequence=1)
     if args.kill_while_saving:
         _kill_while_saving(args.workdir, args.kill_while_saving)

@@ -43,9 +43,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "converters": frozenset({"tokenizer"}),
     "systems": _PARTS,
     "bundles": _PARTS | {"systems"},
-    "workflows": _PARTS | {"systems", "bundles", "converters"},
+    "aot": _PARTS | {"systems", "bundles"},
+    "workflows": _PARTS | {"systems", "bundles", "converters", "aot"},
     "quickstart": _PARTS | {"systems", "bundles", "workflows", "cli", PACKAGE},
-    "cli": _PARTS | {"systems", "bundles", "workflows", "quickstart", PACKAGE, "configs"},
+    "cli": _PARTS | {"systems", "bundles", "aot", "workflows", "quickstart", PACKAGE, "configs"},
     "__main__": frozenset({"cli"}),
     "__init__": _PARTS | {"systems", "bundles", "workflows"},
 }

@@ -10,22 +10,25 @@ from magvit_jax.generation.settings import DECODINGS
 from magvit_jax.quickstart.scales import SCALES
 from magvit_jax.sampling.guidance import GUIDANCE_SCHEDULES
 
+#: Commands that take `--config.a.b=VALUE`.
+OVERRIDES = ("train", "compile")
+
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The command's flags, and the `--config...` arguments of `train`, which `config_files.load_config` reads.
+    """The command's flags, and the `--config...` arguments of `OVERRIDES`, which `config_files.load_config` reads.
 
     Raises:
       SystemExit: on --help, or with status 2 on a flag that does not exist.
     """
     args, rest = parser().parse_known_args(list(argv))
-    if rest and args.command != "train":
+    if rest and args.command not in OVERRIDES:
         raise UserError(
             f"magvit {args.command}: unknown argument {rest[0]!r}; see magvit {args.command} --help"
         )
     for argument in rest:
         if not argument.startswith("--config."):
             raise UserError(
-                f"magvit train: unknown argument {argument!r}; overrides look like --config.a.b=VALUE"
+                f"magvit {args.command}: unknown argument {argument!r}; overrides look like --config.a.b=VALUE"
             )
     return args, rest
 
@@ -39,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _quickstart(commands.add_parser("quickstart", help="from video files to generated video, with a report"))
     _train(commands.add_parser("train", help="train what a config describes"))
+    _compile(commands.add_parser("compile", help="whether and how well a config would run on a TPU slice"))
     _shards(commands.add_parser("shards", help="cut videos into clips, in shards"))
     _tokenize(commands.add_parser("tokenize", help="encode videos to token ids, in shards"))
     _reconstruct(commands.add_parser("reconstruct", help="encode and decode videos or images"))
@@ -70,6 +74,29 @@ def _train(command: argparse.ArgumentParser) -> None:
         "--workdir", type=Path, required=True, help="folder of the run; an interrupted run goes on"
     )
     _processes(command)
+
+
+def _compile(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", required=True, help="a config file or the name of a shipped one, [:variant]"
+    )
+    command.add_argument(
+        "--topology", required=True, help="a slice, such as v5e:4x4, v6e:16x16 or v5p:4x4x4"
+    )
+    command.add_argument("--slices", type=int, default=1, help="so many slices of that topology (default: 1)")
+    command.add_argument(
+        "--what", choices=["train", "sample"], default="train", help="a training step, or a call of sampling"
+    )
+    command.add_argument("--task", help="what is sampled; the first task of the config by default")
+    command.add_argument(
+        "--classes", type=int, default=0, help="of the training data, which is not read (default: 0)"
+    )
+    command.add_argument(
+        "--no-code",
+        action="store_true",
+        help="stop before machine code is made, which takes most of the time: all but the size of the program is known",
+    )
+    command.add_argument("--json", type=Path, help="file for the numbers")
 
 
 def _processes(command: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args, rest = flags.parse(sys.argv[1:] if argv is None else argv)
         name = args.command
         command = importlib.import_module(f"magvit_jax.cli.{name}")
-        command.run(args, rest) if name == "train" else command.run(args)
+        status = command.run(args, rest) if name in flags.OVERRIDES else command.run(args)
     except UserError as error:
         print(f"magvit: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output (head, less) went away; without this Python complains when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    return status or 0
 
 
 if __name__ == "__main__":

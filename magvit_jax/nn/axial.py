@@ -3,8 +3,8 @@
 from typing import Literal
 
 import flax.linen as nn
-import jax.numpy as jnp
 
+from magvit_jax.nn.attention import Mask
 from magvit_jax.nn.transformer import EncoderLayer
 from magvit_jax.partitioning import param
 from magvit_jax.typing import Array, Dtype
@@ -43,11 +43,10 @@ class AxialTransformer(nn.Module):
         if self.axis == "space":
             x_BLD = self._layers(x_BtPD.reshape(b * t, h * w, width), mask=None)
             return x_BLD.reshape(b, t, h, w, width)
-        past_11LS = jnp.tril(jnp.ones((t, t), bool))[None, None]
-        x_BLD = self._layers(x_BtPD.swapaxes(1, 2).reshape(b * h * w, t, width), past_11LS)
+        x_BLD = self._layers(x_BtPD.swapaxes(1, 2).reshape(b * h * w, t, width), Mask.causal())
         return x_BLD.reshape(b, h * w, t, width).swapaxes(1, 2).reshape(b, t, h, w, width)
 
-    def _layers(self, x_BLD: Array, mask: Array | None) -> Array:
+    def _layers(self, x_BLD: Array, mask: Mask | None) -> Array:
         shape = (self.positions, x_BLD.shape[-1])
         positions_LD = self.param("position_embedding", param(INIT, "position", "embed"), shape)
         positions_LD = positions_LD[: x_BLD.shape[1]].astype(x_BLD.dtype)

@@ -10,6 +10,7 @@ import numpy as np
 
 from magvit_jax.nn.attention import KeyValues, SelfAttention
 from magvit_jax.nn.dropout import Dropout
+from magvit_jax.ops.attention.masks import Mask
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.typing import Array, Dtype
 
@@ -111,7 +112,7 @@ class EncoderLayer(nn.Module):
         self,
         x_BLD: Array,
         deterministic: bool,
-        mask: Array | None = None,
+        mask: Mask | Array | None = None,
         cache: KeyValues | None = None,
         start: Array | None = None,
     ) -> Array | tuple[Array, KeyValues]:

@@ -14,8 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from magvit_jax import ops
 from magvit_jax.errors import UserError
+from magvit_jax.nn.entropy import lfq_entropy
 from magvit_jax.partitioning import param
 from magvit_jax.tokenizer import lfq, vq
 from magvit_jax.typing import Array
@@ -83,7 +83,7 @@ class LookupFreeQuantizer(nn.Module):
         z_BthwD = z_BthwD.astype(jnp.float32)
         commitment = jnp.square(z_BthwD - jax.lax.stop_gradient(lfq.quantize(z_BthwD))).mean()
         groups = jnp.split(z_BthwD.reshape(-1, self.bits), self.entropy_groups, axis=-1)
-        entropies = [ops.lfq_entropy(group_NK, temperature) for group_NK in groups]
+        entropies = [lfq_entropy(group_NK, temperature) for group_NK in groups]
         sample_entropy, mean_entropy = (sum(terms) for terms in zip(*entropies, strict=True))
         return QuantizerLosses(commitment, jnp.zeros(()), sample_entropy, mean_entropy)
 

@@ -1,6 +1,7 @@
 """What the commands do, for those who call it from Python: train, reconstruct, generate, generate_long, gallery,
 evaluate, convert, export, tokenize, write_clips (the command `shards`)."""
 
+from magvit_jax.workflows.compile import compile_ahead
 from magvit_jax.workflows.conditions import UserMask
 from magvit_jax.workflows.convert import convert
 from magvit_jax.workflows.evaluate import evaluate
@@ -16,6 +17,7 @@ from magvit_jax.workflows.train import train
 
 __all__ = [
     "Share",
+    "compile_ahead",
     "convert",
     "describe_shards",
     "evaluate",

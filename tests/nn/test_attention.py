@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit_jax.nn.attention import attention
+from magvit_jax.nn.attention import attend
 from magvit_jax.nn.dropout import Dropout, keep_mask
 
 SHAPE = (2, 3, 7, 8)
@@ -19,6 +19,12 @@ def naive(q, k, v, mask=None, kept=None, rate=0.0):
     if kept is not None:
         weights = jnp.where(kept, weights / (1 - rate), 0.0)
     return jnp.einsum("bnls,bnse->bnle", weights, v)
+
+
+def attention(q, k, v, mask=None, **options):
+    """`attend`, heads first."""
+    swap = lambda x: jnp.swapaxes(x, 1, 2)  # noqa: E731
+    return swap(attend(swap(q), swap(k), swap(v), mask, **options))
 
 
 def both(function, *inputs):

@@ -179,6 +179,9 @@ def test_an_image_costs_one_tap():
         jaxpr = str(
             jax.make_jaxpr(lambda x, k, name=name: causal_conv3d(x, k, implementation=name))(x, kernel)
         )
+        if name == "stacked_patches":
+            assert "f32[36,2,1,8,8] = concatenate" in jaxpr  # 3 x 3 x 4 rows, not three times as many
+            continue
         assert jaxpr.count("conv_general_dilated[") == 1
         shape = re.search(r"f32\[[\d,]*\] = conv_general_dilated", jaxpr).group()
         assert shape in ("f32[2,1,8,8,4] = conv_general_dilated", "f32[2,8,8,4] = conv_general_dilated")
@@ -210,6 +213,11 @@ def test_bias():
     [
         ("tpu", (3, 3, 3, 64, 64), (1, 1, 1), "xla_conv3d"),
         ("gpu", (3, 3, 3, 3, 64), (2, 2, 2), "xla_conv3d"),
+        ("tpu", (3, 3, 3, 3, 128), (1, 1, 1), "stacked_patches"),
+        ("tpu", (3, 3, 3, 3, 128), (2, 2, 2), "xla_conv3d"),
+        ("tpu", (1, 3, 3, 3, 128), (1, 1, 1), "xla_conv3d"),
+        ("tpu", (3, 3, 3, 128, 3), (1, 1, 1), "stacked_outputs"),
+        ("gpu", (3, 3, 3, 3, 64), (1, 1, 1), "xla_conv3d"),
         ("tpu", (1, 1, 1, 64, 64), (1, 1, 1), "matmul"),
         ("cpu", (1, 1, 1, 64, 64), (1, 2, 2), "matmul"),
         ("cpu", (3, 3, 3, 64, 64), (2, 2, 2), "sum_conv2d"),

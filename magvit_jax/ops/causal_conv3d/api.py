@@ -1,12 +1,13 @@
 """Checks the arguments of a causal convolution and picks the implementation."""
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from magvit_jax.errors import UserError
+from magvit_jax.ops.backend import target_backend
 from magvit_jax.ops.causal_conv3d.geometry import output_length
 from magvit_jax.ops.causal_conv3d.matmul import matmul
+from magvit_jax.ops.causal_conv3d.patches import stacked_patches
 from magvit_jax.ops.causal_conv3d.reference import xla_conv3d
 from magvit_jax.ops.causal_conv3d.stacked_conv2d import stacked_conv2d, stacked_outputs
 from magvit_jax.ops.causal_conv3d.sum_conv2d import sum_conv2d
@@ -17,20 +18,31 @@ IMPLEMENTATIONS = {  # all run on every backend; `default_implementation` says w
     "sum_conv2d": sum_conv2d,
     "stacked_conv2d": stacked_conv2d,
     "stacked_outputs": stacked_outputs,
+    "stacked_patches": stacked_patches,
     "matmul": matmul,
 }
 
 
 def default_implementation(backend: str, kernel_shape: tuple[int, ...], strides: tuple[int, int, int]) -> str:
-    """The fastest measured for forward + backward (`tools/bench_ops.py`); depends on shapes only, never on values.
+    """The fastest known for forward + backward; depends on shapes only, never on values.
 
-    A 1x1x1 kernel is "matmul" everywhere. TPUs and GPUs have a fast 3D convolution. XLA:CPU has a fast 2D one only: its
-    3D convolution is 3 to 5 times slower than "sum_conv2d", 20 times with strides. "stacked_conv2d" wins where a tap
-    has few channels, "stacked_outputs" where it has few outputs or steps over pixels but not over frames.
+    A 1x1x1 kernel is "matmul" everywhere. Beyond that, by backend:
+
+    cpu: as measured (`tools/bench_ops.py`). XLA:CPU has a fast 2D convolution only: its 3D one is 3 to 5 times
+      slower than "sum_conv2d", 20 times with strides. "stacked_conv2d" wins where a tap has few channels,
+      "stacked_outputs" where it has few outputs or steps over pixels but not over frames.
+    tpu: as the compiler estimates (`tools/bench_aot.py`, v5e, bfloat16), not measured. XLA's 3D convolution,
+      but "stacked_patches" for an RGB stem and "stacked_outputs" for an RGB head, at stride 1.
+    gpu: XLA's 3D convolution, which is cuDNN's; nothing else was compared.
     """
     taps, height, width, channels, features = kernel_shape
     if (taps, height, width) == (1, 1, 1):
         return "matmul"
+    if backend == "tpu" and taps > 1 and strides == (1, 1, 1):
+        if channels <= 4:
+            return "stacked_patches"
+        if features <= 4:
+            return "stacked_outputs"
     if backend != "cpu":
         return "xla_conv3d"
     if taps == 1:
@@ -66,7 +78,7 @@ def causal_conv3d(
       kernel_THWIO: [kernel_T, kernel_H, kernel_W, C, C_out] of x's dtype. No flip: cross-correlation.
       strides: (time, height, width), each at least 1.
       implementation: None for `default_implementation`, or a name of `IMPLEMENTATIONS`: used or refused, never
-        replaced. All but "xla_conv3d" and "matmul" have custom VJPs: reverse mode only.
+        replaced. "sum_conv2d", "stacked_conv2d" and "stacked_outputs" have custom VJPs: reverse mode only.
       bias: optional [C_out] of x's dtype.
       history: optional [B, kernel_T - 1, H, W, C], the frames just before x, for a stream cut into chunks. Chunks whose
         lengths are multiples of strides[0] then give, one after another, the outputs of the whole stream. The
@@ -99,7 +111,7 @@ def causal_conv3d(
 
 def pick(op: str, implementation: str | None, kernel_shape: tuple[int, ...], strides: tuple[int, int, int]):
     """The function of `IMPLEMENTATIONS` that was asked for, or the default; `op` is who asks."""
-    backend = jax.default_backend()
+    backend = target_backend()
     name = (
         default_implementation(backend, kernel_shape, strides) if implementation is None else implementation
     )

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from magvit_jax.errors import UserError
 from magvit_jax.ops.lfq_entropy.tables import row_weights, table_entropy
 from magvit_jax.typing import Array
 
@@ -11,9 +12,17 @@ MAX_BITS = 14
 
 
 def reference(
-    z_NK: Array, temperature: Array, mask_N: Array | None, axis_name: str | None
+    z_NK: Array,
+    temperature: Array,
+    mask_N: Array | None,
+    axis_name: str | tuple[str, ...] | None,
+    split: int | None = None,
+    precision: lax.Precision = lax.Precision.HIGHEST,
 ) -> tuple[Array, Array]:
-    """Both entropies from q(c|z) = softmax over c of -||z - c||^2 / temperature."""
+    """Both entropies from q(c|z) = softmax over c of -||z - c||^2 / temperature, by no matrix product."""
+    del precision
+    if split is not None:
+        raise UserError(f"lfq_entropy: 'reference' splits no bits, got split={split}")
     rows, bits = z_NK.shape
     weight_N = row_weights(mask_N, rows, axis_name)
     code_VK = (

@@ -5,7 +5,9 @@ to stop there, so it runs in a process of its own, which is ended when the files
 """
 
 import multiprocessing
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,11 +60,19 @@ def compile_early(build: Callable[..., Step], *arguments: object) -> tuple[Memor
 
 
 def _compile(folder: str, build: Callable[..., Step], arguments: tuple[object, ...]) -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         build(*arguments).lower().compile({"xla_dump_to": folder})
     except (jax.errors.JaxRuntimeError, UserError) as error:
         name = MISTAKE if isinstance(error, UserError) else ERROR
         (Path(folder) / name).write_text(str(error))
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone, however that ended; the compiler would go on for minutes."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _whole(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from magvit_jax.ops.attention.counter_dropout import Counters
@@ -70,12 +69,13 @@ def shard_attention(
 
 
 def _mask_spec(mask: Mask, batch, length) -> Mask:
+    offset = mask.query_offset
     specs = {
         "prefix_B": PartitionSpec(batch),
         "lengths_B": PartitionSpec(batch),
         "q_segment_BL": PartitionSpec(batch, length),
         "k_segment_BS": PartitionSpec(batch, None),
-        "query_offset": PartitionSpec() if jnp.ndim(mask.query_offset) == 0 else PartitionSpec(batch),
+        "query_offset": PartitionSpec(batch) if offset is not None and offset.ndim else PartitionSpec(),
     }
     return mask.replace(**{name: spec for name, spec in specs.items() if getattr(mask, name) is not None})
 

@@ -27,13 +27,13 @@ def quick_compilation():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-def mask():
+def mixed():
     prefix, lengths, offset = (jnp.asarray(x, jnp.int32) for x in ([0, 100], [256, 200], [0, 0]))
     segment = (jnp.arange(L, dtype=jnp.int32)[None] >= jnp.asarray([100, 300], jnp.int32)[:, None]).astype(jnp.int32)
     return Mask("prefix", prefix, lengths, segment, segment, offset)
 
 
-def with_gradients(function, heads, groups):
+def with_gradients(function, heads, groups, mask=None):
     random = np.random.default_rng(0)
     q, up = (jnp.asarray(random.normal(size=(B, L, heads, 8)), jnp.float32) for _ in range(2))
     k, v = (jnp.asarray(random.normal(size=(B, L, groups, 8)), jnp.float32) for _ in range(2))
@@ -43,7 +43,7 @@ def with_gradients(function, heads, groups):
         out, pull = jax.vjp(lambda q, k, v: function(q, k, v, mask), q, k, v)
         return out, *pull(up)
 
-    return run(q, k, v, mask())
+    return run(q, k, v, mixed() if mask is None else mask)
 
 
 def kernel(q, k, v, mask, counters=None, dropout=0.0):
@@ -67,6 +67,16 @@ def test_the_kernel_on_shards_of_examples_heads_and_queries(tensor, heads, group
     split = heads // tensor if heads != 6 else 6
     batch = B // (4 // tensor)
     assert set(seen) == {((batch, L // 2, split, 8), (batch, L, max(1, split * groups // heads), 8))}
+
+
+@pytest.mark.parametrize("offset", [None, 40])
+def test_a_mask_without_arrays_or_with_one_offset_for_all(offset):
+    mask = Mask.causal(query_offset=None if offset is None else jnp.asarray(offset, jnp.int32))
+    want = with_gradients(partial(reference, scale=0.3), 4, 2, mask)
+    with logical_context(make_mesh(MESH)):
+        got = with_gradients(partial(shard_attention, kernel), 4, 2, mask)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_dropout_drops_the_same_weights_on_every_mesh():

@@ -217,11 +217,13 @@ class TestLargeVocabularies:
         z = 0.003 * jax.random.normal(jax.random.key(0), (8, 18))
         assert_matches(value_and_gradients(z, 0.01), naive(z, 0.01), tolerance=1e-5)
 
-    @pytest.mark.parametrize("implementation", ["factorized", "reference"])
-    def test_gradient_near_uniform_use(self, implementation):
+    # The reference takes the softmax of distances of about 1,400, whose last digit is 1e-4.
+    @pytest.mark.parametrize(("implementation", "tolerance"), [("factorized", 2e-5), ("reference", 3e-4)])
+    def test_gradient_near_uniform_use(self, implementation, tolerance):
         """All 2^14 cells nearly equal: their logarithms are -9.7, and what differs is in the last digits."""
         z = 0.0003 * jax.random.normal(jax.random.key(0), (64, 14))
-        assert_matches(value_and_gradients(z, 0.01, implementation=implementation), naive(z, 0.01), tolerance=2e-5)
+        found = value_and_gradients(z, 0.01, implementation=implementation)
+        assert_matches(found, naive(z, 0.01), tolerance=tolerance)
 
     @pytest.mark.parametrize("split", [0, 3, 12])
     def test_any_split_of_the_bits(self, split):

@@ -24,17 +24,14 @@ def _log_or_zero(table_RS: Array) -> Array:
 def table_entropy(table_RS: Array) -> Array:
     """-sum Q log Q in nats of one table of probabilities in any shape [R, S], with 0 log 0 = 0.
 
-    No eps: 1e-5 inside the log is larger than a cell of a uniform table of 2^18 and reads 11.19 nats for
-      12.48.
+    No eps: 1e-5 inside the log is larger than a cell of a uniform table of 2^18 and reads 11.19 nats for 12.48.
 
-    The gradient is -(log Q + H) for -(log Q + 1). It differs by a constant, which nobody feels whose table
-    adds up to
-    one whatever he does to it, as all tables here: rows of probabilities under weights that add up to one.
-      Near
+    The gradient is -(log Q + H) for -(log Q + 1). The two differ by a constant, which cancels where a table adds up to
+    one whatever is done to it, as all tables here: rows of probabilities under weights that add up to one. Near
     uniform use log Q is -12 in every cell at 2^18, and the constant would be all that float32 has digits for.
+
     The derivative of a cell that is exactly 0 is infinite; the backward pass gives 0 for it, because whatever
-    multiplies it (the rows' own probabilities of that cell) is 0 as well. Plain autodiff makes 0 * inf = NaN
-    of it.
+    multiplies it (the rows' own probabilities of that cell) is 0 as well. Plain autodiff makes 0 * inf = NaN of it.
     """
     return -jnp.sum(jnp.sum(table_RS * _log_or_zero(table_RS), axis=-1))  # two stages: shorter float32 sums
 

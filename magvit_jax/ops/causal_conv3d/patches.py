@@ -1,8 +1,7 @@
 """A convolution as one matrix product over patches that lie with their pixels along the minor dimension.
 
-A TPU holds arrays in registers of 8 x 128. Three channels as the minor dimension fill 3 of 128 lanes, so the
-stem of an RGB video moves many times its bytes. Here channels stand first and the width last, and all taps of
-all channels are
+A TPU holds arrays in registers of 8 x 128. Three channels as the minor dimension fill 3 of 128 lanes, so the stem of an
+RGB video moves many times its bytes. Here channels stand first and the width last, and all taps of all channels are
 stacked before the product: 81 rows for a 3x3x3 stem.
 """
 

@@ -17,12 +17,9 @@ def lfq_entropy(
 ) -> tuple[Array, Array]:
     """`ops.lfq_entropy` of all rows, which a mesh may split like examples ("activation_batch").
 
-    Outside `partitioning.logical_context` and inside `jax.shard_map` it is the op itself. On a mesh each
-    device sums its own rows inside `jax.shard_map`, and one all-reduce of the table of 2^K floats makes both
-    results
-    those of all rows: a mesh never changes a result. XLA could split its own matrix products without that,
-      but
-    not a kernel.
+    Outside `partitioning.logical_context` and inside `jax.shard_map` it is the op itself. On a mesh each device sums
+    its own rows inside `jax.shard_map`, and one all-reduce of the table of 2^K floats makes both results those of all
+    rows: a mesh never changes a result. XLA could split its own matrix products without that, but not a kernel.
 
     Args:
       z_NK: float [N, K], rows of any number of examples, example by example.

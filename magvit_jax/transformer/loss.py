@@ -89,11 +89,9 @@ def commit_loss(
     """Mean cross-entropy over positions, weighted by part (thesis Eq. 6.3 and 6.4).
 
     Returns:
-        The loss: sum of weight times cross-entropy over the sum of weights. And scalars: `loss`; the plain
-            mean of
+        The loss: sum of weight times cross-entropy over the sum of weights. And scalars: `loss`; the plain mean of
         each part that is present, 0 where it has no position: `loss_refine`, `loss_mask`, `loss_reconstruct`;
-        `accuracy_mask`, the share of [MASK] positions whose whole id is the arg max; `masked_share` of
-        positions.
+        `accuracy_mask`, the share of [MASK] positions whose whole id is the arg max; `masked_share` of positions.
     """
     loss_BN = token_cross_entropy(logits_BNFV, target_BN, label_smoothing)
     parts = {name: getattr(corrupted, f"{name}_BN") for name in ("refine", "mask", "reconstruct")}

@@ -1,9 +1,7 @@
-"""Which blocks of keys a block of queries needs: pure functions of a few numbers, in and around the TPU
-kernels.
+"""Which blocks of keys a block of queries needs: pure functions of a few numbers, in and around the TPU kernels.
 
-A grid of a kernel walks over rows (blocks whose output it makes) and, for each, over steps. The plan is a
-table of integers in scalar memory that says which block a step works on. A row that needs fewer blocks than
-there are steps
+A grid of a kernel walks over rows (blocks whose output it makes) and, for each, over steps. The plan is a table of
+integers in scalar memory that says which block a step works on. A row that needs fewer blocks than there are steps
 stays at its last one: the block is in fast memory already, so nothing is fetched, and the step does nothing.
 """
 
@@ -92,10 +90,9 @@ def _ranges(segment_BL: Array, block: int, length_B: Array) -> tuple[Array, Arra
 def plan(needed_BRC: Array, listed: bool) -> tuple[Array, int]:
     """The table of a kernel that walks over rows R and, for each, over blocks C; and its entries a row.
 
-    int32, in one row: for each example and row the number of needed blocks, and then either each of them
-        (`listed`) or
-    the first, where they are neighbours (without `listed`, all from the first to the last count as needed).
-    A row that needs none holds what the row before had last, so that it fetches nothing.
+    int32, in one row: for each example and row the number of needed blocks, and then either each of them (`listed`)
+    or the first, where they are neighbours (without `listed`, all from the first to the last count as needed). A row
+    that needs none holds what the row before had last, so that it fetches nothing.
     """
     batch, rows, blocks = needed_BRC.shape
     listed = listed and batch * rows * (1 + blocks) <= MAX_TABLE

@@ -40,8 +40,7 @@ def choose(
     - GPU: "cudnn" where `cudnn_refuses` has no objection and there is more than one query. Otherwise as
       below.
     - "xla" up to 2**20 scores a head (2**25 on a CPU, where it is the fastest), and above that "chunked",
-      whose memory
-      is linear in the length.
+      whose memory is linear in the length.
 
     Args:
         backend: "cpu", "tpu" or "gpu".

@@ -32,12 +32,10 @@ def chunked(
     dropout: float = 0.0,
     dropout_key: PRNGKey | None = None,
 ) -> Array:
-    """As `api.attention`; forward and backward hold the scores of one block of keys, and keep one number a
-    query.
+    """As `api.attention`; forward and backward hold the scores of one block of keys, and keep one number a query.
 
-    The backward pass computes the scores again. Dropout draws its bits block by block, from `dropout_key`
-    folded with
-    the number of the block: other bits than those of `xla`.
+    The backward pass computes the scores again. Dropout draws its bits block by block, from `dropout_key` folded
+    with the number of the block: other bits than those of `xla`.
     """
     batch, queries, heads, width = q_BLNE.shape
     keys, groups = k_BSGE.shape[1:3]

@@ -126,10 +126,8 @@ _sums.defvjp(_sums_fwd, _sums_bwd)
 def matmul(a: Array, b: Array, contract: tuple[int, int], precision: lax.Precision) -> Array:
     """The kernels' only matrix product, float32, over dimension contract[0] of a and contract[1] of b.
 
-    HIGHEST is left to the compiler, which takes six bfloat16 passes. It has no word for fewer, so those are
-    written
-    out here: HIGH takes three and leaves out what is below 2^-16 of the whole; DEFAULT takes one, good to
-      2^-8.
+    HIGHEST is left to the compiler, which takes six bfloat16 passes. It has no word for fewer, so those are written
+    out here: HIGH takes three and leaves out what is below 2^-16 of the whole; DEFAULT takes one, good to 2^-8.
     """
     dimensions = (((contract[0],), (contract[1],)), ((), ()))
 

@@ -50,14 +50,27 @@ class TiedEmbedding(nn.Module):
 
     def attend(self, x_BND: Array) -> Array:
         """[B, N, D] -> float32 logits [B, N, F, V] of each factor's sub-id."""
-        rows_FVD = self.code_rows.astype(self.dtype)
-        x_BND = x_BND.astype(self.dtype)
-        logits_BNFV = jnp.einsum("bnd,fvd->bnfv", x_BND, rows_FVD, preferred_element_type=jnp.float32)
-        logits_BNFV = logits_BNFV + self.bias[None, None]
+        logits_BNFV = tied_logits((self.code_rows, self.bias), x_BND, self.dtype)
         return constrain(logits_BNFV, "activation_batch", "activation_length", None, "activation_vocab")
+
+    def head(self) -> tuple[Array, Array]:
+        """What `tied_logits` needs: rows [F, V, D] and biases [F, V], whole but for the vocabulary's axis."""
+        rows_FVD = constrain(self.code_rows, None, "activation_vocab", "activation_embed")
+        return rows_FVD, constrain(self.bias, None, "activation_vocab")
 
     def split(self, code_BL: Array) -> Array:
         """Sub-ids of codes, int32 [..., F]."""
         if self.factors == 1:
             return code_BL.astype(jnp.int32)[..., None]
         return factorize.split(code_BL, self.factors, factorize.bits_of(self.codes))
+
+
+def tied_logits(head: tuple[Array, Array], x: Array, dtype: Dtype) -> Array:
+    """[..., D] -> float32 logits [..., F, V] of each factor's sub-id; a matmul in `dtype`.
+
+    Args:
+        head: rows [F, V, D] and biases [F, V].
+    """
+    rows_FVD, bias_FV = head
+    logits = jnp.einsum("...d,fvd->...fv", x.astype(dtype), rows_FVD.astype(dtype), preferred_element_type=jnp.float32)
+    return logits + jnp.expand_dims(bias_FV, tuple(range(x.ndim - 1)))

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from magvit_jax.partitioning import constrain
+from magvit_jax.nn.token_parts import TokenParts
 from magvit_jax.tokens.factorize import bits_of, split
 from magvit_jax.tokens.masking import Corrupted
-from magvit_jax.typing import Array
+from magvit_jax.typing import Array, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,36 +47,49 @@ def accuracy(logits_BNFV: Array, target_BN: Array) -> Array:
 
 
 def chunked_scores(
-    logits: Callable[[Array], Array], x_BND: Array, target_BN: Array, label_smoothing: float, chunk: int
+    logits: Callable[[PyTree, Array], Array],
+    head: PyTree,
+    x_BND: Array,
+    target_BN: Array,
+    label_smoothing: float,
+    chunk: int,
 ) -> tuple[Array, Array]:
-    """`token_cross_entropy` and `accuracy` of `logits(x_BND)`, float32 [B, N] each, `chunk` positions at a time.
+    """`token_cross_entropy` and `accuracy` of `logits(head, x_TD)`, float32 [B, N] each, `chunk` tokens at a time.
 
-    Forward and backward hold the logits of B x chunk tokens: a full softmax over 2^18 codes takes 1 MiB a token.
+    Forward and backward hold the logits of `chunk` tokens a device: a full softmax over 2^18 codes takes 1 MiB a token.
+    On a mesh each device has the head whole (but for `tensor`), fetched once, and adds up its own gradient of it over
+    all chunks; the devices sum theirs once.
 
     Args:
-        logits: [B, n, D] -> float32 [B, n, F, V].
+        logits: a head and [T, D] -> float32 [T, F, V].
+        head: the parameters that `logits` needs, any arrays.
         x_BND: the last hidden states.
         target_BN, label_smoothing: as of `token_cross_entropy`.
-        chunk: n, 1 or more; the last chunk may be shorter.
+        chunk: tokens a device, 1 or more; the last chunk may be smaller.
     """
+    parts = TokenParts.of(*target_BN.shape)
+    head_S = jax.tree.map(parts.copies, head)
 
     @jax.checkpoint
-    def scores(part: tuple[Array, Array]) -> tuple[Array, Array]:
-        x_BnD, target_Bn = part
-        logits_BnFV = logits(x_BnD)
-        return token_cross_entropy(logits_BnFV, target_Bn, label_smoothing), accuracy(logits_BnFV, target_Bn)
+    def scores(tokens: tuple[Array, Array]) -> tuple[Array, Array]:
+        x_StD, target_St = tokens
+        logits_StFV = jax.vmap(logits)(head_S, x_StD)
+        return token_cross_entropy(logits_StFV, target_St, label_smoothing), accuracy(logits_StFV, target_St)
 
-    batch, length, width = x_BND.shape
-    whole = length - length % chunk
-    parts = [scores((x_BND[:, whole:], target_BN[:, whole:]))] if whole < length else []
+    x_STD, target_ST = parts.split(x_BND), parts.split(target_BN)
+    tokens = target_ST.shape[1]
+    whole = tokens - tokens % chunk
+    pieces = [scores((x_STD[:, whole:], target_ST[:, whole:]))] if whole < tokens else []
     if whole:
-        x_CBnD = x_BND[:, :whole].reshape(batch, -1, chunk, width).swapaxes(0, 1)
-        x_CBnD = constrain(x_CBnD, None, "activation_batch", "activation_length", "activation_embed")
-        target_CBn = target_BN[:, :whole].reshape(batch, -1, chunk).swapaxes(0, 1)
-        stacked = jax.lax.map(scores, (x_CBnD, target_CBn))
-        parts = [tuple(y_CBn.swapaxes(0, 1).reshape(batch, whole) for y_CBn in stacked), *parts]
-    loss_BN, correct_BN = (jnp.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True))
-    return loss_BN, correct_BN
+        stacked = jax.lax.map(scores, (_in_chunks(x_STD[:, :whole], chunk), _in_chunks(target_ST[:, :whole], chunk)))
+        pieces = [tuple(y_CSt.swapaxes(0, 1).reshape(-1, whole) for y_CSt in stacked), *pieces]
+    loss_ST, correct_ST = (jnp.concatenate(piece, axis=1) for piece in zip(*pieces, strict=True))
+    return parts.join(loss_ST, *target_BN.shape), parts.join(correct_ST, *target_BN.shape)
+
+
+def _in_chunks(x_ST: Array, chunk: int) -> Array:
+    """[S, T, ...] -> [T / chunk, S, chunk, ...]."""
+    return x_ST.reshape(x_ST.shape[0], -1, chunk, *x_ST.shape[2:]).swapaxes(0, 1)
 
 
 def commit_loss(

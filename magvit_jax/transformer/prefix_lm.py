@@ -103,7 +103,7 @@ class PrefixLanguageModel(nn.Module):
     def hidden(self, ids_BL: Array, condition: Condition | None = None) -> Array:
         """What `logits` makes the logits of, [B, L - 1, D]; arguments as of `__call__`.
 
-        For a loss that never holds the logits of the whole sequence (`transformer.loss.chunked_scores`).
+        With `head`, for a loss that never holds the logits of the whole sequence (`transformer.loss.chunked_scores`).
         """
         self._check(ids_BL, condition)
         x_BLD, position_BL = self._embed(ids_BL, condition, 0)
@@ -115,6 +115,10 @@ class PrefixLanguageModel(nn.Module):
     def logits(self, x_BND: Array) -> Array:
         """float32 [B, N, F, V]; special ids are never predicted."""
         return self.embedding.attend(x_BND)
+
+    def head(self) -> tuple[Array, Array]:
+        """What `transformer.embedding.tied_logits` needs to make `logits`."""
+        return self.embedding.head()
 
     def prefill(
         self, prefix_B2: Array, num_tokens: int, condition: Condition | None = None

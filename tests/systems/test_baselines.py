@@ -200,7 +200,7 @@ def test_the_autoregressive_loss_is_of_the_next_token(tiny):
     [
         ("prefix", "loss.part_weights.refine=1.0", "'prefix' no condition token is inside"),
         ("prefix", "masking.method=suffix", "masking.method: 'suffix'; expected one of commit, latent, prefix"),
-        ("prefix_lm", "loss.chunk=0", "loss.chunk: 0; expected 1 or more positions"),
+        ("prefix_lm", "loss.chunk=0", "loss.chunk: 0; expected 1 or more tokens"),
         ("autoregressive", "masking.method=commit", "an autoregressive model takes conditions by 'prefix' only"),
     ],
 )

@@ -7,13 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_models
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from magvit_jax import partitioning
+from magvit_jax.aot.hlo import count
 from magvit_jax.errors import UserError
 from magvit_jax.nn.rotary import rotate
+from magvit_jax.partitioning import logical_context, make_mesh
 from magvit_jax.tokens.prefix import Condition
 from magvit_jax.transformer import PrefixLanguageModel
 from magvit_jax.transformer.base import used_segments
+from magvit_jax.transformer.embedding import tied_logits
 from magvit_jax.transformer.loss import accuracy, chunked_scores, token_cross_entropy
 
 TOKENS = 9
@@ -172,15 +177,15 @@ def test_a_loss_in_chunks_is_the_loss(chunk):
     rows = jnp.asarray(rng.normal(size=(2, 4, 5)), jnp.float32)
     target_BN = jnp.asarray(rng.integers(0, 16, (3, TOKENS)), jnp.int32)
 
-    def logits(x_BnD, rows):
-        return jnp.einsum("bnd,fvd->bnfv", x_BnD, rows)
+    def logits(rows, x):
+        return jnp.einsum("...d,fvd->...fv", x, rows)
 
     def whole(x, rows):
-        y = logits(x, rows)
+        y = logits(rows, x)
         return token_cross_entropy(y, target_BN, 0.1), accuracy(y, target_BN)
 
     def pieces(x, rows):
-        return chunked_scores(lambda part: logits(part, rows), x, target_BN, 0.1, chunk)
+        return chunked_scores(logits, rows, x, target_BN, 0.1, chunk)
 
     for a, b in zip(pieces(x_BND, rows), whole(x_BND, rows), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
@@ -193,10 +198,10 @@ def test_no_array_of_a_chunked_loss_holds_all_logits():
     rows = jnp.zeros((1, 4096, 8))
 
     def loss(x_BND, rows):
-        def logits(x_BnD):
-            return jnp.einsum("bnd,fvd->bnfv", x_BnD, rows)
+        def logits(rows, x_tD):
+            return jnp.einsum("td,fvd->tfv", x_tD, rows)
 
-        return jnp.sum(chunked_scores(logits, x_BND, target_BN, 0.0, 8)[0])
+        return jnp.sum(chunked_scores(logits, rows, x_BND, target_BN, 0.0, 16)[0])
 
     compiled = jax.jit(jax.grad(loss, (0, 1))).lower(x_BND, rows).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 4 * 2 * 64 * 4096 / 2
@@ -216,3 +221,31 @@ def test_what_cannot_be_is_refused(changes, message):
     module = model(**changes)
     with pytest.raises(UserError, match=message):
         module.apply({"params": parameters(module)}, IDS)
+
+
+def test_on_a_mesh_the_table_is_fetched_once_and_its_gradient_summed_once():
+    codes, width, shape = 512, 16, (8, 64)
+    rng = np.random.default_rng(3)
+    rows = jnp.asarray(rng.normal(size=(1, codes, width)), jnp.float32)
+    bias = jnp.zeros((1, codes))
+    x_BND = jnp.asarray(rng.normal(size=(*shape, width)), jnp.float32)
+    target_BN = jnp.asarray(rng.integers(0, codes, shape), jnp.int32)
+
+    def loss(rows, bias, x, target_BN):
+        logits = functools.partial(tied_logits, dtype=jnp.float32)
+        return jnp.sum(chunked_scores(logits, (rows, bias), x, target_BN, 0.1, 4)[0] ** 2)
+
+    operands, grad = (rows, bias, x_BND, target_BN), jax.grad(loss, (0, 1, 2))
+    mesh = make_mesh(dict(fsdp=4, sequence=2))
+    layout = [P(None, None, "fsdp"), P(), P("fsdp", "sequence"), P("fsdp", "sequence")]
+    placed = [jax.device_put(x, NamedSharding(mesh, spec)) for x, spec in zip(operands, layout, strict=True)]
+    with logical_context(mesh):
+        program = jax.jit(grad, out_shardings=tuple(x.sharding for x in placed[:3])).lower(*placed).compile()
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), program(*placed), grad(*operands)
+    )
+    # 16 tokens of 4 chunks a device: one all-gather, one all-reduce, and nothing in the loop.
+    counts = count(program.as_text(), 8)
+    table = rows.nbytes
+    assert counts.of_kind("all-gather")[:2] == (1, table)
+    assert sum(times * x.payload for x, times in counts.collectives.items()) < 2.2 * table

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
+from magvit_jax.nn.token_parts import TokenParts
 from magvit_jax.systems import autoregressive_video
 from magvit_jax.systems.autoregressive_video import build_decoding
 from magvit_jax.systems.generator_base import KIND, Drawn, GeneratorSystem
@@ -33,10 +34,12 @@ class PrefixVideo(GeneratorSystem):
     def loss(self, params: PyTree, drawn: Drawn, dropout: PRNGKey | None) -> tuple[Array, dict[str, Array]]:
         apply = functools.partial(self.transformer.apply, {"params": params})
         ids_BL = jnp.concatenate([drawn.prefix_B2, drawn.target_BN[:, :-1]], axis=1)
-        x_BND = apply(ids_BL, drawn.before(self.transformer.condition_length), method="hidden")
+        parts = TokenParts.of(*drawn.target_BN.shape)
+        condition = drawn.before(self.transformer.condition_length)
+        x_BND, head_S = apply(ids_BL, parts, condition, method="hidden")
         logits = functools.partial(tied_logits, dtype=self.transformer.dtype)
         loss_BN, correct_BN = chunked_scores(
-            logits, apply(method="head"), x_BND, drawn.target_BN, self.label_smoothing, self.chunk
+            logits, head_S, x_BND, drawn.target_BN, parts, self.label_smoothing, self.chunk
         )
         loss = jnp.mean(loss_BN)
         return loss, {"loss": loss, "accuracy": jnp.mean(correct_BN)}

@@ -48,13 +48,14 @@ def accuracy(logits_BNFV: Array, target_BN: Array) -> Array:
 
 def chunked_scores(
     logits: Callable[[PyTree, Array], Array],
-    head: PyTree,
+    head_S: PyTree,
     x_BND: Array,
     target_BN: Array,
+    parts: TokenParts,
     label_smoothing: float,
     chunk: int,
 ) -> tuple[Array, Array]:
-    """`token_cross_entropy` and `accuracy` of `logits(head, x_TD)`, float32 [B, N] each, `chunk` tokens at a time.
+    """`token_cross_entropy` and `accuracy` of `logits(head, x)`, float32 [B, N] each, `chunk` tokens at a time.
 
     Forward and backward hold the logits of `chunk` tokens a device: a full softmax over 2^18 codes takes 1 MiB a token.
     On a mesh each device has the head whole (but for `tensor`), fetched once, and adds up its own gradient of it over
@@ -62,14 +63,12 @@ def chunked_scores(
 
     Args:
         logits: a head and [T, D] -> float32 [T, F, V].
-        head: the parameters that `logits` needs, any arrays.
+        head_S: the parameters that `logits` needs, a copy [S, ...] of each for every part (`TokenParts.copies`).
         x_BND: the last hidden states.
         target_BN, label_smoothing: as of `token_cross_entropy`.
+        parts: of [B, N] tokens.
         chunk: tokens a device, 1 or more; the last chunk may be smaller.
     """
-    parts = TokenParts.of(*target_BN.shape)
-    head_S = jax.tree.map(parts.copies, head)
-
     @jax.checkpoint
     def scores(tokens: tuple[Array, Array]) -> tuple[Array, Array]:
         x_StD, target_St = tokens

@@ -7,6 +7,7 @@ from magvit_jax.errors import UserError
 from magvit_jax.nn.attention import KeyValues, Mask
 from magvit_jax.nn.decoder import DecoderLayer, RMSNorm
 from magvit_jax.nn.remat import rematerialised
+from magvit_jax.nn.token_parts import TokenParts
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.tokens.prefix import Condition
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
@@ -98,15 +99,24 @@ class PrefixLanguageModel(nn.Module):
         Returns:
             float32 [B, L - 1, F, V]: row i is of visual token i, whose predecessors are in `ids_BL`.
         """
-        return self.logits(self.hidden(ids_BL, condition))
+        self._check(ids_BL, condition)
+        x_BLD = self.embedding.embed(self._ids(ids_BL, condition))
+        return self.logits(self._hidden(x_BLD, ids_BL, condition))
 
-    def hidden(self, ids_BL: Array, condition: Condition | None = None) -> Array:
-        """What `logits` makes the logits of, [B, L - 1, D]; arguments as of `__call__`.
+    def hidden(
+        self, ids_BL: Array, parts: TokenParts, condition: Condition | None = None
+    ) -> tuple[Array, tuple[Array, Array]]:
+        """What the logits are made of, [B, L - 1, D], and the head that makes them (`TiedEmbedding.embed_shared`).
 
-        With `head`, for a loss that never holds the logits of the whole sequence (`transformer.loss.chunked_scores`).
+        For a loss that never holds the logits of the whole sequence (`transformer.loss.chunked_scores`); arguments as
+        of `__call__`.
         """
         self._check(ids_BL, condition)
-        x_BLD, position_BL = self._embed(ids_BL, condition, 0)
+        x_BLD, head_S = self.embedding.embed_shared(self._ids(ids_BL, condition), parts)
+        return self._hidden(x_BLD, ids_BL, condition), head_S
+
+    def _hidden(self, x_BLD: Array, ids_BL: Array, condition: Condition | None) -> Array:
+        x_BLD, position_BL = self._place(x_BLD, condition, 0)
         segment_BL = None if condition is None else used_segments(condition, x_BLD.shape[:2])
         mask = self._mask(x_BLD.shape[0], segment_BL, segment_BL)
         x_BLD, _ = self._decode(x_BLD, position_BL, mask, None, None)
@@ -115,10 +125,6 @@ class PrefixLanguageModel(nn.Module):
     def logits(self, x_BND: Array) -> Array:
         """float32 [B, N, F, V]; special ids are never predicted."""
         return self.embedding.attend(x_BND)
-
-    def head(self) -> tuple[Array, Array]:
-        """What `transformer.embedding.tied_logits` needs to make `logits`."""
-        return self.embedding.head()
 
     def prefill(
         self, prefix_B2: Array, num_tokens: int, condition: Condition | None = None
@@ -138,12 +144,14 @@ class PrefixLanguageModel(nn.Module):
         else:
             layers = tuple(KeyValues.empty(shape_BGSE, self.dtype) for _ in range(self.layers))
         segment_BS = None if condition is None else used_segments(condition, (batch, length))
-        x_BLD, position_BL = self._embed(prefix_B2, condition, 0)
+        x_BLD, position_BL = self._place(self.embedding.embed(self._ids(prefix_B2, condition)), condition, 0)
         return self._advance(x_BLD, position_BL, Cache(layers, segment_BS, jnp.zeros((), jnp.int32)))
 
     def step(self, ids_B: Array, cache: Cache) -> tuple[Array, Cache]:
         """Logits of the visual token after `ids_B`, float32 [B, F, V], and the cache with `ids_B` in it."""
-        x_BLD, position_BL = self._embed(ids_B[:, None], None, cache.length - self.condition_length)
+        x_BLD, position_BL = self._place(
+            self.embedding.embed(ids_B[:, None]), None, cache.length - self.condition_length
+        )
         return self._advance(x_BLD, position_BL, cache)
 
     def _advance(self, x_BLD: Array, position_BL: Array, cache: Cache) -> tuple[Array, Cache]:
@@ -158,13 +166,16 @@ class PrefixLanguageModel(nn.Module):
         logits_B1FV = self.logits(self.final_norm(x_BLD[:, -1:]))
         return logits_B1FV[:, 0], Cache(layers, cache.segment_BS, cache.length + length)
 
-    def _embed(self, ids_BL: Array, condition: Condition | None, first: Array | int) -> tuple[Array, Array]:
-        """Ids at the positions `first` .. of [task][class][visual], behind the condition, and their positions."""
-        x_BLD = self.embedding.embed(ids_BL)
-        position_BL = jnp.broadcast_to((first + jnp.arange(ids_BL.shape[1]))[None], ids_BL.shape)
+    def _ids(self, ids_BL: Array, condition: Condition | None) -> Array:
+        return ids_BL if condition is None else jnp.concatenate([condition.ids_BM, ids_BL], axis=1)
+
+    def _place(self, x_BLD: Array, condition: Condition | None, first: Array | int) -> tuple[Array, Array]:
+        """Embedded ids, behind the condition's the positions `first` .. of [task][class][visual], and all positions."""
+        batch, length = x_BLD.shape[:2]
+        slots = 0 if condition is None else condition.ids_BM.shape[1]
+        position_BL = jnp.broadcast_to((first + jnp.arange(length - slots))[None], (batch, length - slots))
         if condition is not None:
-            row_11D = self.condition_row.astype(self.dtype)[None, None]
-            x_BLD = jnp.concatenate([self.embedding.embed(condition.ids_BM) + row_11D, x_BLD], axis=1)
+            x_BLD = x_BLD.at[:, :slots].add(self.condition_row.astype(self.dtype)[None, None])
             position_BL = jnp.concatenate([PREFIX_LENGTH + condition.place_BM, position_BL], axis=1)
         return constrain(x_BLD, "activation_batch", "activation_length", "activation_embed"), position_BL
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from magvit_jax.nn.sharded_attention import shard_attention
 from magvit_jax.ops.attention.api import attention, check, resolve
+from magvit_jax.ops.attention.caches import cache_length  # noqa: F401 (for the models)
 from magvit_jax.ops.attention.counter_dropout import Counters, counters
 from magvit_jax.ops.attention.masks import Mask
 from magvit_jax.ops.attention.pallas_tpu import pallas_tpu

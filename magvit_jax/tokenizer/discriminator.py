@@ -76,7 +76,9 @@ class Discriminator(nn.Module):
         features = x.shape[-1]
         x_BF = x.reshape(x.shape[0], -1)
         x_BF = x_BF.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x_BF
+        x_BF = constrain(x_BF, "activation_batch", "activation_embed")
         x_BF = nn.leaky_relu(_dense(features, "dense", "conv_out")(x_BF), SLOPE)
+        x_BF = constrain(x_BF, "activation_batch", "activation_embed")
         return _dense(1, "logit", None)(x_BF).squeeze(-1)
 
 

@@ -1,30 +1,15 @@
 """The autoregressive baseline of Tab. 6.9: the masked transformer's layers with causal attention and a cache."""
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from magvit_jax.nn.attention import KeyValues, Mask
+from magvit_jax.nn.attention import Mask
 from magvit_jax.tokens.prefix import Condition
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
 from magvit_jax.transformer.base import TokenTransformer, used_segments
+from magvit_jax.transformer.cache import Cache
 from magvit_jax.typing import Array
-
-
-class Cache(NamedTuple):
-    """What a decoding has seen so far; a pytree of fixed shapes, linear in the length, to be carried through a scan.
-
-    Attributes:
-        layers: keys and values of every layer, with room for the whole sequence.
-        segment_BS: int32, 0 at unused slots of the condition and 1 elsewhere; None where the model has no slots.
-        length: int32 [], positions that are filled.
-    """
-
-    layers: tuple[KeyValues, ...] | KeyValues
-    segment_BS: Array | None
-    length: Array
 
 
 class AutoregressiveTransformer(TokenTransformer):
@@ -88,12 +73,17 @@ class AutoregressiveTransformer(TokenTransformer):
             condition: as in `__call__`.
         """
         self._check(prefix_B2, condition, fewest=0)
-        batch, length = prefix_B2.shape[0], self.condition_length + PREFIX_LENGTH + num_tokens
-        shape_BNSE = (batch, self.heads, length, self.width // self.heads)
-        layers = tuple(KeyValues.empty(shape_BNSE, self.dtype) for _ in range(self.layers))
-        if self.scan_layers:
-            layers = KeyValues.empty((self.layers, *shape_BNSE), self.dtype)
-        cache = Cache(layers, _segments(condition, (batch, length)), jnp.zeros((), jnp.int32))
+        cache = Cache.empty(
+            prefix_B2.shape[0],
+            self.condition_length + PREFIX_LENGTH + num_tokens,
+            layers=self.layers,
+            stacked=self.scan_layers,
+            heads=self.heads,
+            kv_heads=self.heads,
+            head_width=self.width // self.heads,
+            dtype=self.dtype,
+            condition=condition,
+        )
         logits_B1FV, cache = self(prefix_B2, condition=condition, cache=cache)
         return logits_B1FV[:, 0], cache
 

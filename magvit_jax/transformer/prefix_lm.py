@@ -4,15 +4,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
-from magvit_jax.nn.attention import KeyValues, Mask
+from magvit_jax.nn.attention import Mask
 from magvit_jax.nn.decoder import DecoderLayer, RMSNorm
 from magvit_jax.nn.remat import rematerialised
 from magvit_jax.nn.token_parts import TokenParts
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.tokens.prefix import Condition
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
-from magvit_jax.transformer.autoregressive import Cache
 from magvit_jax.transformer.base import INIT, used_segments
+from magvit_jax.transformer.cache import Cache
 from magvit_jax.transformer.embedding import TiedEmbedding
 from magvit_jax.typing import Array, Dtype
 
@@ -137,15 +137,19 @@ class PrefixLanguageModel(nn.Module):
             condition: as in `__call__`.
         """
         self._check(prefix_B2, condition)
-        batch, length = prefix_B2.shape[0], self.condition_length + PREFIX_LENGTH + num_tokens
-        shape_BGSE = (batch, self.kv_heads, length, self.head_width)
-        if self.scan_layers:
-            layers = KeyValues.empty((self.layers, *shape_BGSE), self.dtype)
-        else:
-            layers = tuple(KeyValues.empty(shape_BGSE, self.dtype) for _ in range(self.layers))
-        segment_BS = None if condition is None else used_segments(condition, (batch, length))
+        cache = Cache.empty(
+            prefix_B2.shape[0],
+            self.condition_length + PREFIX_LENGTH + num_tokens,
+            layers=self.layers,
+            stacked=self.scan_layers,
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            head_width=self.head_width,
+            dtype=self.dtype,
+            condition=condition,
+        )
         x_BLD, position_BL = self._place(self.embedding.embed(self._ids(prefix_B2, condition)), condition, 0)
-        return self._advance(x_BLD, position_BL, Cache(layers, segment_BS, jnp.zeros((), jnp.int32)))
+        return self._advance(x_BLD, position_BL, cache)
 
     def step(self, ids_B: Array, cache: Cache) -> tuple[Array, Cache]:
         """Logits of the visual token after `ids_B`, float32 [B, F, V], and the cache with `ids_B` in it."""

@@ -128,6 +128,26 @@ def pack_numbers(limits: Limits, counters: Counters | None) -> Array:
     return jnp.concatenate([*limits, counters.heads_BN.reshape(-1), counters.seed_1])
 
 
+def cost(static: Static, heads: int, width: int, dtype: Dtype, products: int) -> pl.CostEstimate:
+    """What the compiler is told of a kernel of so many matrix products a block, so that it can schedule around it.
+
+    Counted as if no example had a prefix, padding, an offset or segments, which are known at run time only.
+    """
+    sizes = static.sizes
+    rows = range(sizes.rows_q)
+    if static.kind == "full":
+        visited = sizes.rows_q * sizes.rows_k
+    else:
+        visited = sum(min(-(-(row + 1) * sizes.block_q // sizes.block_k), sizes.rows_k) for row in rows)
+    pairs = static.batch * heads * visited * sizes.block_q * sizes.block_k
+    moved = 2 * visited * sizes.block_k + 2 * sizes.rows_q * sizes.block_q
+    return pl.CostEstimate(
+        flops=2 * products * pairs * width,
+        transcendentals=pairs,
+        bytes_accessed=static.batch * heads * moved * width * jnp.dtype(dtype).itemsize,
+    )
+
+
 def compiler_params(*parallel: bool) -> pltpu.CompilerParams:
     """One bool an axis of the grid: whether its steps may run in any order."""
     names = tuple("parallel" if free else "arbitrary" for free in parallel)

@@ -8,7 +8,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from magvit_jax.ops.attention import blocks
-from magvit_jax.ops.attention.kernel_parts import LOG2_E, Block, Static, compiler_params, dot, split
+from magvit_jax.ops.attention.kernel_parts import LOG2_E, Block, Static, compiler_params, cost, dot, split
 from magvit_jax.typing import Array
 
 
@@ -56,6 +56,7 @@ def backward_queries(
         ),
         out_shape=jax.ShapeDtypeStruct(arrays[0].shape, arrays[0].dtype),
         compiler_params=compiler_params(True, True, True, False),
+        cost_estimate=cost(static, heads, width, arrays[0].dtype, products=3),
         interpret=static.interpret,
         name="attention_backward_queries",
     )(plan, numbers, *arrays, *(segments or ()))
@@ -132,6 +133,7 @@ def backward_keys(
         ),
         out_shape=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays[1:3]],
         compiler_params=compiler_params(True, True, True, False, False),
+        cost_estimate=cost(static, groups * static.repeats, width, arrays[0].dtype, products=4),
         interpret=static.interpret,
         name="attention_backward_keys",
     )(plan, numbers, *arrays, *(segments or ()))

@@ -8,7 +8,16 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from magvit_jax.ops.attention import blocks
-from magvit_jax.ops.attention.kernel_parts import LEAST, LOG2_E, Block, Static, compiler_params, dot, split
+from magvit_jax.ops.attention.kernel_parts import (
+    LEAST,
+    LOG2_E,
+    Block,
+    Static,
+    compiler_params,
+    cost,
+    dot,
+    split,
+)
 from magvit_jax.typing import Array
 
 
@@ -74,6 +83,7 @@ def forward(
             jax.ShapeDtypeStruct((batch, heads, 1, length), jnp.float32),
         ],
         compiler_params=compiler_params(True, True, True, False),
+        cost_estimate=cost(static, heads, width, q_BNLE.dtype, products=2),
         interpret=static.interpret,
         name="attention_forward",
     )(plan, numbers, q_BNLE, k_BGSE, v_BGSE, *(segments or ()))

@@ -16,11 +16,12 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from magvit_jax.ops.lfq_entropy.codes import bit_probabilities, bit_sums, code_probabilities
-from magvit_jax.ops.lfq_entropy.plan import Plan, backward_blocks, forward_blocks, make_plan
+from magvit_jax.ops.lfq_entropy.plan import Plan, backward_blocks, cost, forward_blocks, make_plan
 from magvit_jax.ops.lfq_entropy.tables import row_weights, table_entropy
 from magvit_jax.typing import Array
 
 MAX_BITS = 24
+PASSES = {lax.Precision.HIGHEST: 6, lax.Precision.HIGH: 3, lax.Precision.DEFAULT: 1}  # of bfloat16, see `matmul`
 NEVER = -1e9  # logit of a bit that only pads: off with probability 1, entropy 0, gradient 0
 
 
@@ -88,6 +89,7 @@ def _sums(logit_KN: Array, weight_1N: Array, plan: Plan, precision, interpret) -
             jax.ShapeDtypeStruct((*blocks.grid[:2], 1, plan.row_tile), jnp.float32, manual_axis_type=kind),
         ),
         compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel", "parallel", "arbitrary")),
+        cost_estimate=cost(plan, blocks, products=1, passes=PASSES[precision]),
         interpret=interpret,
         name="lfq_entropy_forward",
     )(logit_KN, weight_1N)
@@ -115,6 +117,7 @@ def _sums_bwd(plan, precision, interpret, residuals, cotangents):
         ),
         scratch_shapes=[counts, counts],
         compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel", "arbitrary", "arbitrary")),
+        cost_estimate=cost(plan, blocks, products=2, passes=PASSES[precision]),
         interpret=interpret,
         name="lfq_entropy_backward",
     )(logit_KN, weight_1N, d_table_RS, jnp.broadcast_to(d_entropy, (1, plan.row_tile)))

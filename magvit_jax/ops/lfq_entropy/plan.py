@@ -152,3 +152,18 @@ def _moved_bytes(grid: Sequence[int], spec: pl.BlockSpec) -> int:
 
 def _call(index_map: Callable[..., tuple[int, ...]], step: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(index) for index in index_map(*step))
+
+
+def cost(plan: Plan, blocks: Blocks, products: int, passes: int) -> pl.CostEstimate:
+    """What the compiler is told of a kernel.
+
+    Args:
+      products: matrix products of all rows with the whole table.
+      passes: bfloat16 products that one of them takes on the chip.
+    """
+    low, high, _ = plan.tiles
+    return pl.CostEstimate(
+        flops=2 * products * passes * plan.padded_rows * math.prod(plan.table_shape),
+        transcendentals=4 * low * high * plan.padded_rows * plan.padded_bits,
+        bytes_accessed=blocks.hbm_bytes,
+    )

@@ -1,13 +1,14 @@
 """What the TPU compiler expects of every implementation of an op, on a machine without a TPU.
 
-  python tools/bench_aot.py [--aot=v5e:2x2] [--op=causal_conv3d|lfq_entropy] [--match=TEXT] [--json]
+  python tools/bench_aot.py [--aot=v5e:2x2] [--op=attention|causal_conv3d|lfq_entropy] [--match=TEXT] [--json]
 
 `pip install -e '.[tpu]'` first. Each implementation is compiled for one chip of the topology, forward, and
 forward + backward (gradients of everything but a clip of three channels, which has none). The columns are
 compiler estimates, not measurements: time, bytes that its instructions access (HBM and VMEM together), and
 temporaries in HBM. The compiler knows no time for some loops, and says so by a negative number: "-" here. It
-does not look into kernels of ours and counts no time for them: the heading says what those of `lfq_entropy`
-move by their block specs, and the flops of their six bfloat16 passes.
+does not look into Pallas kernels and gives them no time, ours or jax's: compare what is beside them, and their bytes,
+which are what their authors say. The heading says what those of `lfq_entropy` move by their block specs, and the flops
+of their six bfloat16 passes. Of a kernel that the compiler refuses, the reason stands in its row.
 """
 
 import argparse
@@ -25,11 +26,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import jax
 import jax.numpy as jnp
+from attention_cases import calls, default_of, flops, shapes_of
 from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
 from magvit_jax import ops
 from magvit_jax.errors import UserError
+from magvit_jax.ops.attention import shapes as attention_shapes
 from magvit_jax.ops.causal_conv3d import api as conv_api
 from magvit_jax.ops.causal_conv3d import shapes as conv_shapes
 from magvit_jax.ops.lfq_entropy import api as entropy_api
@@ -80,7 +83,18 @@ def entropy_cases() -> Iterator[Case]:
         yield Case("lfq_entropy", f"N={rows} K={bits}", arguments, (0,), implementations, default, note)
 
 
-CASES = {"causal_conv3d": conv_cases, "lfq_entropy": entropy_cases}
+def attention_cases() -> Iterator[Case]:
+    for shape in attention_shapes.BENCHMARK:
+        q_shape, k_shape = shapes_of(shape)
+        arguments = tuple(jax.ShapeDtypeStruct(x, jnp.bfloat16) for x in (q_shape, k_shape, k_shape))
+        implementations = calls(shape, jnp.bfloat16, "tpu")
+        default = default_of(shape, jnp.bfloat16, "tpu")
+        name = f"{shape.name}: {shape.batch}x{shape.queries}x{shape.keys}x{shape.heads}/{shape.groups}x{shape.width}"
+        note = f"{shape.kind}; {flops(shape):.3g} flops forward"
+        yield Case("attention", name, arguments, (0, 1, 2), implementations, default, note)
+
+
+CASES = {"attention": attention_cases, "causal_conv3d": conv_cases, "lfq_entropy": entropy_cases}
 
 
 def estimate(function: Callable, arguments: tuple, sharding: NamedSharding) -> dict[str, float | None]:

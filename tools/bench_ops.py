@@ -1,6 +1,6 @@
 """Times every implementation of every op, forward and forward + backward, and prints a table.
 
-  python tools/bench_ops.py [--op=causal_conv3d|conv3d|lfq_entropy] [--rounds=10] [--clock=cpu] [--json]
+  python tools/bench_ops.py [--op=attention|causal_conv3d|conv3d|lfq_entropy] [--rounds=10] [--clock=cpu] [--json]
 
 All implementations of a shape are compiled first and then take turns, so that a slow moment of the machine hits all
 of them. Each row says the median time, GFLOP/s of the operations the formula needs (backward counted twice the
@@ -22,9 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import jax
 import jax.numpy as jnp
+from attention_cases import calls, default_of, flops, shapes_of
 
 from magvit_jax import ops
 from magvit_jax.errors import UserError
+from magvit_jax.ops.attention import shapes as attention_shapes
 from magvit_jax.ops.causal_conv3d import api as conv_api
 from magvit_jax.ops.causal_conv3d import shapes as conv_shapes
 from magvit_jax.ops.lfq_entropy import api as entropy_api
@@ -88,7 +90,26 @@ def entropy_cases() -> Iterator[Case]:
         )
 
 
+def attention_cases() -> Iterator[Case]:
+    """On a CPU float32 and one example; elsewhere bfloat16 and the shape's batch. Beside jax's own attention."""
+    backend = jax.default_backend()
+    dtype = jnp.float32 if backend == "cpu" else jnp.bfloat16
+    for shape in attention_shapes.BENCHMARK:
+        shape = shape._replace(batch=1) if backend == "cpu" else shape
+        q_shape, k_shape = shapes_of(shape)
+        keys = jax.random.split(jax.random.key(0), 4)
+        arguments = tuple(
+            jax.random.normal(key, dims, dtype) for key, dims in zip(keys, (q_shape, k_shape, k_shape), strict=False)
+        )
+        sizes = f"{shape.batch}x{shape.queries}x{shape.keys}x{shape.heads}/{shape.groups}x{shape.width}"
+        cotangent = jax.random.normal(keys[3], q_shape, dtype)
+        implementations, default = calls(shape, dtype, backend), default_of(shape, dtype, backend)
+        name = f"{shape.name} {shape.kind} {sizes}"
+        yield Case("attention", name, flops(shape), arguments, cotangent, implementations, default)
+
+
 CASES = {
+    "attention": attention_cases,
     "causal_conv3d": lambda: conv_cases("causal_conv3d"),
     "conv3d": lambda: conv_cases("conv3d"),
     "lfq_entropy": entropy_cases,
@@ -167,7 +188,7 @@ def main() -> None:
     device = jax.devices()[0]
     if not arguments.json:
         print(
-            f"jax {jax.__version__}, {jax.device_count()} x {device.device_kind} ({platform.machine()}), float32,"
+            f"jax {jax.__version__}, {jax.device_count()} x {device.device_kind} ({platform.machine()}),"
             f" {arguments.clock} clock, median of {arguments.rounds}; * is the default"
         )
     for case in (case for make in chosen for case in make() if arguments.match in case.shape):

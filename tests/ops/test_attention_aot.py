@@ -1,13 +1,14 @@
 """The TPU kernels of attention through the real TPU compiler, for chips that are not here."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from magvit_jax.nn.attention import attend
+from magvit_jax.nn.attention import attend, cache_length
 from magvit_jax.ops.attention.masks import Mask
 from magvit_jax.ops.attention.shapes import DECODE, MAGVIT, PREFIX_LM, Shape
 from magvit_jax.partitioning import logical_context, make_mesh
@@ -85,3 +86,22 @@ def test_the_kernel_is_chosen_on_every_shard_of_a_mesh(devices):
     mesh = make_mesh(dict(data=2, tensor=2), devices("v5e"))
     assert compiled(mesh, shape).as_text().count("tpu_custom_call") >= 3
     assert "tpu_custom_call" not in compiled(mesh, shape, implementation="chunked").as_text()
+
+
+@pytest.mark.parametrize("shape", DECODE, ids=lambda shape: shape.name)
+def test_a_cache_is_read_where_it_lies(devices, shape):
+    mesh = make_mesh({}, devices("v5e")[:1])
+    on = NamedSharding(mesh, PartitionSpec())
+    q = jax.ShapeDtypeStruct((shape.batch, 1, shape.heads, shape.width), jnp.bfloat16, sharding=on)
+    kept_BGSE = (shape.batch, shape.groups, shape.keys, shape.width)
+    cache = jax.ShapeDtypeStruct(kept_BGSE, jnp.bfloat16, sharding=on)
+    at = jax.ShapeDtypeStruct((), jnp.int32, sharding=on)
+
+    def step(q, k_BGSE, v_BGSE, at):
+        mask = Mask.causal(query_offset=at)
+        return attend(q, jnp.swapaxes(k_BGSE, 1, 2), jnp.swapaxes(v_BGSE, 1, 2), mask, implementation="pallas_tpu")
+
+    with logical_context(mesh):
+        program = jax.jit(step).lower(q, cache, cache, at).compile()
+        assert cache_length(shape.keys, shape.heads, shape.groups, shape.width, jnp.bfloat16) == shape.keys
+    assert program.memory_analysis().temp_size_in_bytes < 2 * math.prod(kept_BGSE) / 20

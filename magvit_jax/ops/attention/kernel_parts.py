@@ -135,7 +135,7 @@ def cost(static: Static, heads: int, width: int, dtype: Dtype, products: int) ->
     """
     sizes = static.sizes
     rows = range(sizes.rows_q)
-    if static.kind == "full":
+    if static.kind == "full" or sizes.queries < sizes.keys:  # queries of a cache stand late in it
         visited = sizes.rows_q * sizes.rows_k
     else:
         visited = sum(min(-(-(row + 1) * sizes.block_q // sizes.block_k), sizes.rows_k) for row in rows)

@@ -59,7 +59,7 @@ def get_config(variant: str = "1b") -> ConfigDict:
             model=dict(factors=1, **SIZES[variant], scan_layers=True, remat="full", dtype="bfloat16"),
             tasks=_tasks.mixture(TASKS, decoding=_decoding.TOKENWISE, frames=5),
             masking=dict(method="prefix", class_dropout=0.0),
-            loss=dict(label_smoothing=0.0, chunk=1024),
+            loss=dict(label_smoothing=0.0, chunk=640),
             optimizer=dict(ADAMW, learning_rate=1e-3, warmup_steps=5000),
             training=dict(_training.LONG, steps=STEPS, ema_decay=0.0),
             **_training.LAYOUT,

@@ -46,13 +46,14 @@ MODELS = {
     "masked_h": Model("magvit2/masked_video:h", ON_TOKENS, 256, dict(v5e=2, v5p=8), dict(v5e="fsdp", v5p="data")),
     "lm_300m": Model("videopoet/prefix_lm:300m", ON_TOKENS, 1024, dict(v5e=4, v5p=16), dict(v5e="fsdp", v5p="fsdp")),
     "lm_1b": Model("videopoet/prefix_lm:1b", ON_TOKENS, 1024, dict(v5e=4, v5p=16), dict(v5e="fsdp", v5p="fsdp")),
-    "lm_8b": Model("videopoet/prefix_lm:8b", ON_TOKENS, 1024, dict(v5e=4, v5p=4), dict(v5e="fsdp", v5p="fsdp")),
+    "lm_8b": Model("videopoet/prefix_lm:8b", ON_TOKENS, 1024, dict(v5e=4, v5p=4), dict(v5e="tensor4", v5p="fsdp")),
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One compilation; `table` is "fits", "flat" or "batch". Layout "fsdp16": 16 chips, all others over `data`."""
+    """One compilation; `table` is "fits", "flat" or "batch". Layout "fsdp16" is 16 chips, all others over
+    `data`; "tensor4" is 4, all others over `fsdp`."""
 
     table: str
     model: str
@@ -68,9 +69,12 @@ class Row:
 
     def command(self, folder: Path) -> list[str]:
         model = MODELS[self.model]
-        mesh = dict(data=1, fsdp=1) | {self.layout: self.chips}
-        if self.layout == "fsdp16":
-            mesh = dict(data=self.chips // 16, fsdp=16)
+        mesh = dict(
+            data=dict(data=self.chips, fsdp=1),
+            fsdp=dict(data=1, fsdp=self.chips),
+            fsdp16=dict(data=self.chips // 16, fsdp=16),
+            tensor4=dict(data=1, fsdp=self.chips // 4, tensor=4),
+        )[self.layout]
         values = [*model.overrides, f"data.batch_size={self.batch}", f"training.microbatches={self.microbatches}"]
         values += [f"mesh.{axis}={size}" for axis, size in mesh.items()]
         return [
@@ -86,7 +90,8 @@ def rows() -> list[Row]:
         for chip, sizes in TOPOLOGIES.items():
             at_once, layout = model.rows[chip], model.layout[chip]
             for chips in sizes:
-                micro = max(1, model.batch // (chips * at_once))
+                parts = chips // 4 if layout == "tensor4" else chips  # that hold other examples
+                micro = max(1, model.batch // (parts * at_once))
                 found.append(Row("fits", name, chip, chips, layout, model.batch, micro))
             for kind in ("data", "fsdp", "fsdp16"):
                 found += [Row("flat", name, chip, chips, kind, chips * at_once, 1) for chips in (64, 256)]

@@ -15,10 +15,12 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from magvit_jax import bundles
 from magvit_jax.cli.config_files import load_config
 from magvit_jax.tokenizer.tokenizer import ClipFormat, unboxed_abstract_params
+from magvit_jax.training import loop
 from magvit_jax.workflows import train
 
 SHARED = (
@@ -73,6 +75,17 @@ def quiet_train(config, workdir, devices=1):
     """Trains on the first devices; gives the final state. The progress lines are thrown away."""
     with quick_compilation():
         return train(config, workdir, stream=io.StringIO(), devices=jax.devices()[:devices])
+
+
+def train_standing_still(config, workdir):
+    """As `quiet_train`, but a step changes nothing, so that none is compiled: for what lies around the steps."""
+
+    def step(state, batch, key):
+        return state.replace(step=state.step + 1), dict(skipped=jnp.int32(0), skipped_in_row=jnp.int32(0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "jit_train_step", lambda *_: step)
+        return quiet_train(config, workdir)
 
 
 def moving_square(frames=9, height=16, width=16, seed=0):

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import jax
 import jax.numpy as jnp
-from attention_cases import calls, default_of, flops, shapes_of
+from attention_calls import calls, default_of, flops, shapes_of
 from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 

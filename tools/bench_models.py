@@ -1,13 +1,13 @@
 """Times whole models on the devices of this machine: training steps, and tokenizers forth and back.
 
-    python tools/bench_models.py [--rounds=10] [--match=transformer] [--tiny] [--json=FILE]
+    python tools/bench_models.py [--rounds=10] [--match=masked_video] [--batch=N] [--tiny] [--json=FILE]
 
-Each row is a shipped config with the batch below: the very step that `magvit train` jits, on random clips or tokens,
-or a tokenizer's encode and decode. Operations are those that the model needs (`aot.step.flops_per_batch`: matrix
-products and convolutions, without what is computed again), and their rate is also given as a share of this device's:
-that of a large bfloat16 matrix product, timed in the same run. A transformer stands beside a plain `torch.nn` stack of
-the same sizes, dtype and tokens on the same device, where torch is installed; it has neither embedding nor head nor
-optimizer. `--tiny` shrinks everything: it shows that the tool works, on a CPU too.
+Each row is a shipped config with the batch below, or with `--batch`: the very step that `magvit train` jits, on random
+clips or tokens, or a tokenizer's encode and decode. In bfloat16, but for CPUs in float32. Operations are those that the
+model needs (`aot.step.flops_per_batch`: matrix products and convolutions, without what is computed again), and their rate
+is also given as a share of this device's: that of a large matrix product, timed in the same run. A transformer stands
+beside a plain `torch.nn` stack of the same sizes, dtype and tokens on the same device, where torch is installed; it has
+neither embedding nor head nor optimizer. `--tiny` shrinks everything: it shows that the tool works.
 """
 
 import argparse
@@ -92,6 +92,11 @@ def tiny(case: Case) -> Case:
     if "prefix_lm" in case.config:
         more = (*more, "model.kv_heads=1", "model.head_width=16", "model.factors=2")
     return dataclasses.replace(case, batch=2, overrides=(*case.overrides, *more, "model.remat=" + _no_remat(case)))
+
+
+def float32(case: Case) -> tuple[str, ...]:
+    parts = ("model",) if case.tokenizer else ("model", "discriminator")
+    return tuple(f"{part}.dtype=float32" for part in parts)
 
 
 def _no_remat(case: Case) -> str:
@@ -183,9 +188,9 @@ def timed(run: Callable[[], Any], rounds: int, wait: Callable[[Any], Any]) -> li
     return seconds
 
 
-def matmul_rate(square: int, rounds: int) -> float:
-    """FLOP a second of one large bfloat16 product, on all devices together."""
-    a = jnp.ones((square, square), jnp.bfloat16)
+def matmul_rate(square: int, dtype: str, rounds: int) -> float:
+    """FLOP a second of one large product, on all devices together."""
+    a = jnp.ones((square, square), dtype)
     product = jax.jit(lambda a: a @ a)
     jax.block_until_ready(product(a))
     seconds = statistics.median(timed(lambda: product(a), rounds, jax.block_until_ready))
@@ -216,7 +221,7 @@ def torch_step(config: ConfigDict, tokens: int) -> Callable[[], Any] | None:
 
 
 def measure(case: Case, rounds: int, small: bool, rate: float) -> Row:
-    request = request_of(tiny(case) if small else case, small)
+    request = request_of(case, small)
     run = prepared(request)
     seconds = timed(run, rounds, jax.block_until_ready)
     median, flops, size = statistics.median(seconds), flops_per_batch(request), request.config.data.batch_size
@@ -254,18 +259,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10, help="steps that are timed, 2 or more (default: 10)")
     parser.add_argument("--match", default="", help="only configs whose name contains this")
+    parser.add_argument("--batch", type=int, default=0, help="examples of a batch (default: as listed)")
     parser.add_argument("--tiny", action="store_true", help="small models: to see that it works")
     parser.add_argument("--json", type=Path, help="file for the rows")
     flags = parser.parse_args()
     if flags.rounds < 2:
         parser.error(f"--rounds={flags.rounds}: expected 2 or more")
-    rate = matmul_rate(512 if flags.tiny else SQUARE, flags.rounds)
+    on_cpu = jax.default_backend() == "cpu"
+    dtype = "float32" if on_cpu else "bfloat16"
+    rate = matmul_rate(512 if flags.tiny else SQUARE // 4 if on_cpu else SQUARE, dtype, flags.rounds)
     device, peer = f"{jax.device_count()} x {jax.devices()[0].device_kind}", torch and torch.__version__
     print(f"jax {jax.__version__}, {device} ({platform.machine()}); torch: {peer}; medians of {flags.rounds}")
-    print(f"a bfloat16 matrix product: {rate / 1e12:.4g} TFLOP/s\n")
+    print(f"a {dtype} matrix product: {rate / 1e12:.4g} TFLOP/s\n")
     rows = []
     for case in CASES:
         if flags.match in case.config:
+            case = tiny(case) if flags.tiny else dataclasses.replace(case, batch=flags.batch or case.batch)
+            if on_cpu:  # which multiplies bfloat16 many times slower
+                case = dataclasses.replace(case, overrides=(*case.overrides, *float32(case)))
             print(f"{case.config}: {case.what} ...", file=sys.stderr, flush=True)
             rows.append(measure(case, flags.rounds, flags.tiny, rate))
     print("\n".join(table(rows)))

@@ -62,8 +62,12 @@ def conditions(keep, rows=slice(None), labels=(0, -1, 1)):
 
 
 def generate(module, params, decoding=GREEDY, keep=False, rows=slice(None), labels=(0, -1, 1)):
-    run = jax.jit(lambda params, given: generate_ids(module, params, VOCABULARY, decoding, given))
-    return np.asarray(run(params, conditions(keep, rows, labels)))
+    return np.asarray(generating(module, decoding)(params, conditions(keep, rows, labels)))
+
+
+@functools.cache
+def generating(module, decoding):
+    return jax.jit(lambda params, given: generate_ids(module, params, VOCABULARY, decoding, given))
 
 
 @functools.cache

@@ -83,8 +83,8 @@ def test_windows_are_sampled_anew_even_from_the_same_frames(generators):
 
 
 def test_memory_and_programs_do_not_grow_with_the_video():
-    generator, video = tiny_generators.generator("windows", (FP,)), tiny_generators.video("windows", clips=1)
-    frames = generator.extend(video)
+    generator, video = tiny_generators.generator("windows", (FP, CFP)), tiny_generators.video("windows")
+    frames = generator.extend(video, temperature=0.0, sampling_temperature=0.0)  # programs of the test before
     held = []
     for _ in range(12):
         next(frames)

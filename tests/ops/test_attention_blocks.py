@@ -9,7 +9,7 @@ from attention_cases import MASKS
 
 from magvit_jax.ops.attention import blocks
 from magvit_jax.ops.attention.blocks import Limits, Sizes
-from magvit_jax.ops.attention.kernel_parts import block_sizes
+from magvit_jax.ops.attention.kernel_parts import Static, block_sizes, cost
 from magvit_jax.ops.attention.masks import Mask
 
 # Lengths of which no block is a divisor, and blocks of queries and keys of different sizes.
@@ -115,3 +115,17 @@ def test_a_plan_too_large_for_scalar_memory_names_the_range():
     table, entries = blocks.plan(jnp.asarray(needed), listed=True)
     assert entries == 1 and table.size == 600
     assert [int(blocks.at(table, entries, 300, 0, 5, step)[0]) for step in (0, 4, 9)] == [3, 7, 7]
+
+
+@pytest.mark.parametrize("kind", ["full", "causal"])
+def test_the_compiler_is_told_of_the_blocks_that_the_mask_leaves(kind):
+    sizes = Sizes(128, 256, 1000, 1000)
+    static = Static(kind, True, sizes, repeats=2, scale=1.0, dropout=0.0, batch=3, interpret=True)
+    left = int(np.sum(left_by(Mask(kind), sizes)[0]))
+    found = cost(static, heads=4, width=64, dtype=jnp.bfloat16, products=2)
+    assert found.transcendentals == 3 * 4 * left * 128 * 256
+    assert found.flops == 2 * 2 * found.transcendentals * 64
+    rows = 2 * left * 256 + 2 * 8 * 128  # keys and values of each block, queries and output
+    assert found.bytes_accessed == 3 * 4 * rows * 64 * 2
+    late = cost(static._replace(sizes=sizes._replace(queries=1)), heads=4, width=64, dtype=jnp.bfloat16, products=2)
+    assert late.transcendentals == 3 * 4 * 128 * 1024  # a query of a cache sees it whole

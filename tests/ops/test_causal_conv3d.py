@@ -13,6 +13,7 @@ from magvit_jax.errors import UserError
 from magvit_jax.ops import causal_conv3d
 from magvit_jax.ops.causal_conv3d.api import IMPLEMENTATIONS, default_implementation
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 GENERAL = [name for name in IMPLEMENTATIONS if name != "matmul"]
 CASES = {  # (x shape, kernel shape, strides)
     "plain": ((2, 5, 6, 8, 3), (3, 3, 3, 3, 4), (1, 1, 1)),
@@ -112,12 +113,17 @@ class TestEveryImplementation:
     def test_chunks_with_history_give_the_whole(self, implementation, stride):
         x = jax.random.normal(jax.random.key(0), (2, 9, 4, 4, 3))
         kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 3, 4))
-        history, outputs = jnp.zeros_like(x[:, :2]), []
-        for chunk in (x[:, :4], x[:, 4:6], x[:, 6:]):
-            outputs.append(causal_conv3d(chunk, kernel, (stride, 1, 1), implementation, history=history))
-            history = jnp.concatenate([history, chunk], axis=1)[:, -2:]
-        whole = causal_conv3d(x, kernel, (stride, 1, 1), implementation)
-        np.testing.assert_allclose(jnp.concatenate(outputs, axis=1), whole, atol=1e-4)
+
+        @jax.jit
+        def run(x, kernel):
+            history, outputs = jnp.zeros_like(x[:, :2]), []
+            for chunk in (x[:, :4], x[:, 4:6], x[:, 6:]):
+                outputs.append(causal_conv3d(chunk, kernel, (stride, 1, 1), implementation, history=history))
+                history = jnp.concatenate([history, chunk], axis=1)[:, -2:]
+            return jnp.concatenate(outputs, axis=1), causal_conv3d(x, kernel, (stride, 1, 1), implementation)
+
+        chunks, whole = run(x, kernel)
+        np.testing.assert_allclose(chunks, whole, atol=1e-4)
 
     @pytest.mark.parametrize("implementation", GENERAL)
     def test_sharded_over_the_batch(self, implementation):
@@ -129,8 +135,9 @@ class TestEveryImplementation:
 
         mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
         x_sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
-        dx, dk = jax.jit(jax.grad(loss, (0, 1)))(x_sharded, kernel)
-        expected_dx, expected_dk = jax.grad(loss, (0, 1))(x, kernel)
+        run = jax.jit(jax.grad(loss, (0, 1)))
+        dx, dk = run(x_sharded, kernel)
+        expected_dx, expected_dk = run(x, kernel)
         assert_close(dx, np.asarray(expected_dx, np.float64), jnp.float32)
         assert_close(dk, np.asarray(expected_dk, np.float64), jnp.float32)
 

@@ -11,7 +11,7 @@ from jax.experimental.pallas.tpu import InterpretParams
 from jax.lax import Precision
 
 from magvit_jax.ops.lfq_entropy import pallas_tpu as kernel
-from magvit_jax.ops.lfq_entropy.plan import hbm_bytes, make_plan
+from magvit_jax.ops.lfq_entropy.plan import cost, forward_blocks, hbm_bytes, make_plan
 
 TEMPERATURE = 0.01
 
@@ -195,3 +195,10 @@ class TestTraffic:
         """XLA's own form moved 1.1 GB; beside the kernels, XLA reads Q twice and writes its slope."""
         kernels = sum(hbm_bytes(make_plan(10240, 18)))
         assert 50 * (kernels + 3 * 2**18 * 4) < 1.1e9
+
+    def test_the_compiler_is_told_what_a_kernel_computes_and_moves(self):
+        plan = make_plan(10240, 18)
+        forward = cost(plan, forward_blocks(plan), products=1, passes=6)
+        assert forward.flops == 6 * 2 * 10240 * 2**18
+        assert forward.bytes_accessed == hbm_bytes(plan)[0]
+        assert forward.transcendentals == 4 * 10240 * 18

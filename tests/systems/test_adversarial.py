@@ -26,6 +26,9 @@ ADVERSARY = (
     "data.height=8",
     "data.width=8",
     "model.mid_blocks=0",
+    "model.channel_multipliers=(1,)",
+    "model.strides=()",
+    "model.time_kernel=1",
 )
 
 

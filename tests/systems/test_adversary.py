@@ -1,6 +1,7 @@
 """The adversary alone: schedules of penalty and start, on a discriminator small enough to compile in no time."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +40,12 @@ def params():
 
 
 def judge(params, updates, **changes):
-    adversary = dataclasses.replace(ADVERSARY, **changes)
-    return jax.jit(adversary.judge)(params, AVERAGES, jnp.int32(updates), REAL, FAKE)
+    return compiled(dataclasses.replace(ADVERSARY, **changes))(params, AVERAGES, jnp.int32(updates), REAL, FAKE)
+
+
+@functools.cache
+def compiled(adversary):
+    return jax.jit(adversary.judge)
 
 
 def assert_close(actual, expected):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_models import quiet_train
+from tiny_models import train_standing_still
 
 import magvit_jax
 from magvit_jax import systems
@@ -80,7 +80,7 @@ def test_a_trained_cvivit_is_a_tokenizer_of_clips_of_its_size(tmp_path):
         "training.sample_every=0",
         "training.checkpoint_every=1",
     )
-    assert int(quiet_train(config, tmp_path / "run").step) == 1
+    assert int(train_standing_still(config, tmp_path / "run").step) == 1
     tokenizer = magvit_jax.load_tokenizer(tmp_path / "run")
     video = np.random.default_rng(0).integers(0, 256, (1, 9, 16, 16, 3), np.uint8)
     ids = tokenizer.encode(video)

@@ -2,6 +2,7 @@
 
 import io
 
+import jax
 import pytest
 from training_toys import toy_config, toy_train
 
@@ -12,7 +13,7 @@ def run(workdir, **profile):
     config = toy_config()
     config.profile.update(profile)
     stream = io.StringIO()
-    toy_train(workdir, config=config, stream=stream)
+    toy_train(workdir, config=config, stream=stream, devices=jax.devices()[:1])
     return [path.relative_to(workdir / "profile").parts[:2] for path in workdir.glob("profile/**/*.xplane.pb")], stream
 
 

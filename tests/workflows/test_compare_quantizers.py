@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tiny_models
@@ -112,7 +113,7 @@ def test_a_run_is_trained_once_and_measured_on_other_files(tool, videos, tmp_pat
 
     def quiet(config, workdir):
         trained.append(workdir)
-        return train(config, workdir, stream=io.StringIO())
+        return train(config, workdir, stream=io.StringIO(), devices=jax.devices()[:1])
 
     monkeypatch.setattr(tool, "stage_config", tiny)
     monkeypatch.setattr(tool, "train", quiet)

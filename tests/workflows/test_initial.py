@@ -3,7 +3,7 @@
 import flax.traverse_util
 import numpy as np
 import pytest
-from tiny_models import quiet_train
+from tiny_models import train_standing_still
 
 from magvit_jax import bundles, systems
 from magvit_jax.cli.config_files import load_config
@@ -14,7 +14,7 @@ from magvit_jax.workflows.initial import initial_params
 # ml_collections loads config files by a function that Python wants to retire.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
-#: The published configs, shrunk. At this learning rate a step changes nothing that float32 can show.
+#: The published configs, shrunk.
 SMALL = (
     "data.source=embedded",
     "data.height=16",
@@ -36,9 +36,7 @@ SMALL = (
     "discriminator.channel_multipliers=(2,2)",  # the dense layer then sees one frame of four, as of an image
     "perceptual.weight=0",
     "optimizer.warmup_steps=0",
-    "optimizer.learning_rate=1e-30",
     "adversarial.optimizer.warmup_steps=0",
-    "adversarial.optimizer.learning_rate=1e-30",
     "training.steps=1",
     "training.log_every=1",
     "training.sample_every=0",
@@ -73,7 +71,7 @@ def assert_same(actual, expected):
 def image(tmp_path_factory):
     """The workdir, the final state and the bundle of an image model."""
     workdir = tmp_path_factory.mktemp("image") / "run"
-    state = quiet_train(config_of("imagenet", *IMAGE), workdir).system
+    state = train_standing_still(config_of("imagenet", *IMAGE), workdir).system
     return workdir, state, bundles.write(bundles.from_workdir(workdir), workdir.parent / "bundle")
 
 
@@ -81,7 +79,7 @@ def test_both_players_and_the_moving_average_start_inflated(image, tmp_path):
     workdir, before, _ = image
     config = video_config(workdir)
     assert (config.inflation.method, config.inflation.discriminator) == ("central", True)  # as published
-    after = quiet_train(config, tmp_path / "video").system
+    after = train_standing_still(config, tmp_path / "video").system
     system = systems.build(config)
     generator = inflate(before.generator.ema_params, system.abstract_params(), "central")
     assert_same(after.generator.params, generator)

@@ -15,8 +15,8 @@ from magvit_jax.quickstart.scales import SCALES, Scale
 
 @pytest.fixture
 def tiny_scale(monkeypatch):
-    """Makes the scale "smoke" that of the tiny models, on one device."""
-    monkeypatch.setitem(SCALES, "smoke", Scale("smoke", 0.1, 8, 16, 2, 4))
+    """Makes the scale "smoke" that of the tiny models, on one device. Batches of one size are compiled once."""
+    monkeypatch.setitem(SCALES, "smoke", Scale("smoke", 0.1, 10, 10, 2, 10))
     monkeypatch.setattr(run, "stage_config", lambda stage, *_: tiny_models.tiny_config(stage))
     monkeypatch.setattr(run, "train", functools.partial(run.train, devices=jax.devices()[:1]))
 
@@ -40,10 +40,10 @@ def test_an_interrupted_quickstart_goes_on_where_it_was(tiny, tiny_scale, tmp_pa
     measured = run.quickstart(tmp_path, scale_name="smoke", say=said.append)
     assert checkpoints(tmp_path) == trained
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["reconstruction"]["clips"] == measured.reconstruction.clips == 8
-    assert results["recognition"]["clips"] == 4
+    assert results["reconstruction"]["clips"] == measured.reconstruction.clips == 10
+    assert results["recognition"]["clips"] == 10
     text = "\n".join(said)
-    assert "reconstruction PSNR, 8 held-out clips" in text and "report.html" in text
+    assert "reconstruction PSNR, 10 held-out clips" in text and "report.html" in text
     page = (tmp_path / "report.html").read_text()
     assert f"{measured.reconstruction.psnr:.1f} dB" in page
     assert "magvit reconstruct" in page

@@ -7,11 +7,15 @@ import numpy as np
 
 def pixels_seen(function, x_BTHWC):
     """bool [frames out, frames in, H, W]: whether a frame's gradient is anything but exactly zero."""
-    out, vjp = jax.vjp(function, x_BTHWC)
-    weight = jax.random.normal(jax.random.key(3), out.shape)
-    one_frame = jnp.eye(out.shape[1])[:, None, :, None, None, None] * weight[None]
-    slopes = jax.jit(jax.vmap(lambda cotangent: vjp(cotangent)[0]))(one_frame)
-    return np.any(np.asarray(slopes), axis=(1, 5))
+
+    @jax.jit
+    def slopes(x_BTHWC):
+        out, vjp = jax.vjp(function, x_BTHWC)
+        weight = jax.random.normal(jax.random.key(3), out.shape)
+        one_frame = jnp.eye(out.shape[1])[:, None, :, None, None, None] * weight[None]
+        return jax.vmap(lambda cotangent: vjp(cotangent)[0])(one_frame)
+
+    return np.any(np.asarray(slopes(x_BTHWC)), axis=(1, 5))
 
 
 def frames_seen(function, x_BTHWC):

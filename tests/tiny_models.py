@@ -114,7 +114,7 @@ def quick_compilation():
     settings = {
         "jax_disable_most_optimizations": True,
         "jax_compilation_cache_dir": _compiled_programs(),
-        "jax_persistent_cache_min_compile_time_secs": 0.5,
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
     }
     before = {name: _setting(name) for name in settings}
     try:

@@ -4,9 +4,10 @@
 
 Each row is a shipped config with the batch below, or with `--batch`: the very step that `magvit train` jits, on random
 clips or tokens, or a tokenizer's encode and decode. In bfloat16, but for CPUs in float32. Operations are those that
-the model needs (`aot.step.flops_per_batch`: matrix products and convolutions, without what is computed again), and their
-rate is also given as a share of that of a large matrix product, timed in the same run. A transformer stands beside a plain `torch.nn` stack of the same sizes, dtype and tokens on the same device, where torch is installed; it has
-neither embedding nor head nor optimizer. `--tiny` shrinks everything: it shows that the tool works.
+the model needs (`aot.step.flops_per_batch`: matrix products and convolutions, without what is computed again), and
+their rate is also given as a share of that of a large matrix product, timed in the same run. A transformer stands
+beside a plain `torch.nn` stack of the same sizes, dtype and tokens on the same device, where torch is installed; it
+has neither embedding nor head nor optimizer. `--tiny` shrinks everything: it shows that the tool works.
 """
 
 import argparse

@@ -19,14 +19,6 @@ MESH = dict(data=2, sequence=2, tensor=2)
 B, L = 2, 256
 
 
-@pytest.fixture(autouse=True)
-def quick_compilation():
-    """Interpreted kernels take longer to compile than to run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def mixed():
     prefix, lengths, offset = (jnp.asarray(x, jnp.int32) for x in ([0, 100], [256, 200], [0, 0]))
     segment = (jnp.arange(L, dtype=jnp.int32)[None] >= jnp.asarray([100, 300], jnp.int32)[:, None]).astype(jnp.int32)

@@ -68,11 +68,9 @@ def test_every_shape_compiles_for_every_chip_in_a_few_copies_of_its_operands(dev
 
 def test_memory_is_linear_in_length(devices):
     mesh = make_mesh({}, devices("v5e")[:1])
-    short, long = (
-        compiled(mesh, Shape("", 1, n, n, 4, 4, 64, "causal")).memory_analysis().temp_size_in_bytes
-        for n in (4096, 16384)
-    )
-    assert long < 4.2 * short
+    shape = Shape("", 1, 16384, 16384, 4, 4, 64, "causal")
+    temporaries = compiled(mesh, shape).memory_analysis().temp_size_in_bytes
+    assert temporaries < 8 * 2 * shape.heads * shape.queries * 128  # copies of an operand; the scores are 2 GiB
 
 
 @pytest.mark.parametrize("chip", CHIPS)

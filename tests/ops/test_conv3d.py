@@ -13,6 +13,7 @@ from magvit_jax.ops import conv3d
 from magvit_jax.ops.causal_conv3d.api import IMPLEMENTATIONS
 from magvit_jax.ops.conv3d.api import PADDINGS
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 GENERAL = [name for name in IMPLEMENTATIONS if name != "matmul"]
 CASES = {  # (x shape, kernel shape)
     "plain": ((2, 4, 5, 6, 3), (3, 3, 3, 3, 4)),

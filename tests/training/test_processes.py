@@ -26,7 +26,7 @@ def environment(devices, **more):
     root = Path(training_toys.__file__).parents[2]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     flags = f"--xla_force_host_platform_device_count={devices}"
-    return dict(os.environ, XLA_FLAGS=flags, PYTHONPATH=path, **more)
+    return dict(os.environ, XLA_FLAGS=flags, PYTHONPATH=path, JAX_DISABLE_MOST_OPTIMIZATIONS="1", **more)
 
 
 def start(workdir, devices=8, more=(), **flags):

@@ -50,6 +50,8 @@ setup(
     extras_require={
         "test": ["pytest>=9.2", "pytest-xdist>=3.8", "ruff>=0.17", "scikit-image>=0.26"],
         "tpu": ["jax[tpu]>=0.10.2"],
+        # The TPU's compiler alone, newer than the one jax wants for running: what docs/benchmarks.md was made with.
+        "aot": ["libtpu>=0.0.52"],
         "cuda": ["jax[cuda13]>=0.10.2"],
         "tensorboard": ["tensorflow-cpu>=2.21", "tensorboard"],
         # An extra: it brings a package without a wheel (promise) and 170 MB of pyarrow, for one source of data.

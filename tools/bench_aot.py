@@ -2,7 +2,7 @@
 
   python tools/bench_aot.py [--aot=v5e:2x2] [--op=attention|causal_conv3d|lfq_entropy] [--match=TEXT] [--json]
 
-`pip install -e '.[tpu]'` first. Each implementation is compiled for one chip of the topology, forward, and
+`pip install -e '.[aot]'` first. Each implementation is compiled for one chip of the topology, forward, and
 forward + backward (gradients of everything but a clip of three channels, which has none). The columns are
 compiler estimates, not measurements: time, bytes that its instructions access (HBM and VMEM together), and
 temporaries in HBM. The compiler knows no time for some loops, and says so by a negative number: "-" here. It

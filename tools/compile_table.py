@@ -3,7 +3,7 @@
     python tools/compile_table.py --folder=FOLDER [--only=REGEX] [--list]
 
 Runs `magvit compile --no-code` for each row whose JSON is not yet in the folder, one after another, and prints the
-tables as markdown from what is there. Needs libtpu (`pip install -e '.[tpu]'`) and no TPU. `--only` takes the rows
+tables as markdown from what is there. Needs libtpu (`pip install -e '.[aot]'`) and no TPU. `--only` takes the rows
 whose name the expression finds; `--list` prints their commands and runs nothing.
 
 Three tables: whether the published batch fits; what a chip sends at 64 and at 256 chips with the same batch a chip;

@@ -13,6 +13,7 @@ import tiny_models
 import magvit_jax
 from magvit_jax import bundles, data, metrics, systems
 from magvit_jax.errors import UserError
+from magvit_jax.partitioning import unbox
 from magvit_jax.systems.generator_base import Drawn, GeneratorState
 from magvit_jax.training.state import TrainState
 from magvit_jax.workflows import train
@@ -95,6 +96,40 @@ def test_the_loss_falls(trained, method):
     losses = [record["loss"] for record in records if record["kind"] == "train"]
     assert len(losses) == 12 and losses[0] == pytest.approx(np.log(64), rel=0.1)
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.1
+
+
+def test_the_loss_of_a_prefix_lm_is_that_of_its_tokens_one_after_another(tiny):
+    """The chain rule, with the cache: what decoding gives each token of the clip after those before it."""
+    system = build(tiny, "prefix_lm", INEXACT)
+    params = enlarged(unbox(jax.eval_shape(system.init, jax.random.key(0)).train.params))
+    count = system.mixture.grid.num_tokens
+    rng = np.random.default_rng(5)
+    ids_BN = jnp.asarray(rng.integers(0, 64, (3, count)), jnp.int32)
+    drawn = Drawn(
+        task_B=jnp.ones(3, jnp.int32),
+        label_B=jnp.full(3, -1),
+        prefix_B2=jnp.asarray([[64, 67]] * 3, jnp.int32),
+        target_BN=ids_BN,
+        condition_BN=(ids_BN + 7) % 64,
+        region_BN=jnp.broadcast_to(jnp.arange(count)[None] < 4, (3, count)),
+        keys_B=jax.random.split(jax.random.key(1), 3),
+    )
+    found, _ = jax.jit(lambda p: system.loss(p, drawn, None))(params)
+
+    def one_by_one(params):
+        model = system.transformer
+        condition = drawn.before(model.condition_length)
+        logits, cache = model.apply({"params": params}, drawn.prefix_B2, count, condition, method="prefill")
+
+        def step(state, id_B):
+            logits_BFV, cache = state
+            log_BV = jax.nn.log_softmax(logits_BFV[:, 0])
+            return model.apply({"params": params}, id_B, cache, method="step"), log_BV[jnp.arange(3), id_B]
+
+        _, log_NB = jax.lax.scan(step, (logits, cache), ids_BN.T)
+        return -jnp.mean(log_NB)
+
+    assert float(found) == pytest.approx(float(jax.jit(one_by_one)(params)), rel=1e-4)
 
 
 @pytest.mark.parametrize("method", CONDITIONED)

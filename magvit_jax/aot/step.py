@@ -59,18 +59,19 @@ class Step:
             return self.jitted.lower(*self.arguments)
 
 
-def build_system(config: ConfigDict, tokenizer: AbstractTokenizer | None, classes: int) -> System:
+def build_system(config: ConfigDict, tokenizer: AbstractTokenizer | None, classes: int, what: str = "train") -> System:
     """The system of a config, its tokenizer's parameters shapes only.
 
     Args:
       tokenizer: of a generator.
       classes: of the training data.
+      what: as of `Request`; sampling has no loss and needs no network of one.
 
     Raises:
       UserError: frozen networks of the loss that are not there.
     """
     system = systems.build(config, tokenizer=tokenizer, num_classes=classes)
-    if system.kind == "tokenizer":
+    if system.kind == "tokenizer" and what == "train":
         system.load_networks()
     return system
 
@@ -109,7 +110,7 @@ def build_step(request: Request, devices: Sequence[Any] | None = None) -> Step:
     if devices is None:
         devices = get_topology(request.topology, request.slices).devices
     mesh = make_mesh(config.mesh.to_dict(), devices)
-    system = build_system(config, request.tokenizer, request.classes)
+    system = build_system(config, request.tokenizer, request.classes, request.what)
     rules, impl = make_rules(config.sharding_rules), config.training.rng_impl
     if what == "train":
         require_divisible("data.batch_size", config.data.batch_size, mesh, config.training.microbatches)
@@ -159,7 +160,7 @@ def flops_per_batch(request: Request) -> float:
     matrix products.
     """
     config = without_recomputation(request.config)
-    system = build_system(config, request.tokenizer, request.classes)
+    system = build_system(config, request.tokenizer, request.classes, request.what)
     key = _key(config.training.rng_impl)
     state = jax.eval_shape(lambda key: unbox(system.init(key)), key)
     if request.what == "sample":

@@ -10,6 +10,7 @@ from magvit_jax.aot import step as aot_step
 from magvit_jax.aot.chips import CHIPS
 from magvit_jax.aot.memory import exhausted
 from magvit_jax.aot.report import to_text
+from magvit_jax.aot.step import build_system
 from magvit_jax.aot.topology import Topology
 from magvit_jax.cli.config_files import load_config
 from magvit_jax.cli.main import main
@@ -142,3 +143,10 @@ def test_without_code_the_report_is_the_same():
         assert getattr(early.memory, kind) == pytest.approx(getattr(whole.memory, kind), rel=0.01, abs=2**16)
     assert early.memory.code is None and whole.memory.code > 0
     assert whole.program.compiler_seconds > 0
+
+
+def test_sampling_needs_no_network_of_a_loss():
+    config = load_config("magvit2/video_tokenizer", [])
+    with pytest.raises(UserError, match="perceptual.network: 'resnet50'"):
+        build_system(config, None, 0)
+    assert build_system(config, None, 0, "sample").kind == "tokenizer"

@@ -26,14 +26,14 @@ ADVERSARY = (
     "data.height=8",
     "data.width=8",
     "model.mid_blocks=0",
-    "model.channel_multipliers=(1,)",
-    "model.strides=()",
     "model.time_kernel=1",
 )
 
 
 def config_of(*more):
-    return tiny_config("tokenizer", *ADVERSARY, *more)
+    config = tiny_config("tokenizer", *ADVERSARY, *more)
+    config.model.update(channel_multipliers=(1,), strides=())  # a tuple given twice on the command line is both
+    return config
 
 
 def random_state(system):

@@ -1,5 +1,6 @@
 """The discriminator: published sizes, independence of examples, and gradients of gradients."""
 
+import functools
 import math
 import re
 
@@ -27,6 +28,11 @@ def random_params(model, *clip):
     return jax.tree.map(lambda x: jnp.asarray(rng.normal(0, 0.3, x.shape), x.dtype), unbox(shapes(model, *clip)))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def judged(model, params, video):
+    return model.apply({"params": params}, video)
+
+
 @pytest.mark.parametrize(("base", "millions"), [(64, 15.3), (128, 61.3)])
 @pytest.mark.parametrize("pooling", ["average", "blur"])
 def test_param_count(base, millions, pooling):
@@ -51,7 +57,8 @@ def test_param_count_is_that_of_17_frames_and_of_what_is_written_down():
 
 
 def test_initial_kernels_are_xavier_uniform():
-    params = unbox(Discriminator(16, (2,)).init(jax.random.key(0), jnp.zeros((1, 2, 4, 4, 3)))["params"])
+    init = jax.jit(Discriminator(16, (2,)).init)
+    params = unbox(init(jax.random.key(0), jnp.zeros((1, 2, 4, 4, 3)))["params"])
     for kernel, fans in (
         (params["block0"]["conv2"]["kernel"], 27 * (16 + 32)),
         (params["dense"]["kernel"], 1 * 2 * 2 * 32 + 32),
@@ -80,7 +87,7 @@ def test_a_block_by_hand():
     h = leaky(conv(h, params["conv_out"]))
     h = leaky(h @ np.asarray(params["dense"]["kernel"]) + np.asarray(params["dense"]["bias"]))
     expected = h @ np.asarray(params["logit"]["kernel"]) + np.asarray(params["logit"]["bias"])
-    logits = model.apply({"params": params}, jnp.asarray(x, jnp.float32).reshape(1, 1, 1, 1, 3))
+    logits = judged(model, params, jnp.asarray(x, jnp.float32).reshape(1, 1, 1, 1, 3))
     np.testing.assert_allclose(logits, expected, rtol=1e-5)
 
 
@@ -103,8 +110,8 @@ def test_an_image_model_judges_frames_one_by_one():
     params = random_params(model, 1, 8, 8)
     assert params["conv_in"]["kernel"].shape == (1, 3, 3, 3, 4)
     video = jax.random.uniform(jax.random.key(1), (2, 3, 8, 8, 3))
-    logits = model.apply({"params": params}, video)
-    alone = model.apply({"params": params}, video[1:, 2:])
+    logits = judged(model, params, video)
+    alone = judged(model, params, video[1:, 2:])
     assert logits.shape == (6,)
     np.testing.assert_allclose(logits[5], alone[0], rtol=1e-5)
 
@@ -113,7 +120,7 @@ def test_bfloat16_is_the_same_network():
     models = [Discriminator(**TINY, dtype=dtype) for dtype in (jnp.float32, jnp.bfloat16)]
     params = random_params(models[0], 4, 8, 8)
     video = jax.random.uniform(jax.random.key(1), (4, 4, 8, 8, 3))
-    exact, rounded = (model.apply({"params": params}, video) for model in models)
+    exact, rounded = (judged(model, params, video) for model in models)
     assert rounded.dtype == jnp.float32
     np.testing.assert_allclose(rounded, exact, atol=0.05 * float(jnp.abs(exact).max()))
 

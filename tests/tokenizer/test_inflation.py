@@ -125,8 +125,8 @@ def test_a_discriminator_is_inflated_by_the_same_call():
     rng = np.random.default_rng(0)
     image_params = jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype), image_shapes)
     params = inflate(image_params, shapes, "central")
-    logits = video.apply({"params": params}, still(4))
-    np.testing.assert_allclose(logits, image.apply({"params": image_params}, still(1)), rtol=1e-4)
+    logits = jax.jit(video.apply)({"params": params}, still(4))
+    np.testing.assert_allclose(logits, jax.jit(image.apply)({"params": image_params}, still(1)), rtol=1e-4)
 
 
 def test_slices_written_out():

@@ -17,6 +17,10 @@ CONFIGS = ["magvit_jax.configs"] + [
     if folder.is_dir() and folder.name != "__pycache__"
 ]
 
+# So do the thesis's tables, as magvit_jax/experiments/thesis.
+CHAPTERS = sorted(folder.name for folder in (HERE / "experiments").iterdir() if folder.name.startswith("chapter"))
+TABLES = ["magvit_jax.experiments.thesis"] + [f"magvit_jax.experiments.thesis.{name}" for name in CHAPTERS]
+
 setup(
     name="magvit_jax",
     version=VERSION,
@@ -26,9 +30,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     # The configs stand at the top of the repository and travel in the wheel as magvit_jax/configs.
-    packages=find_packages(include=["magvit_jax", "magvit_jax.*"]) + CONFIGS,
-    package_dir={"magvit_jax.configs": "configs"},
-    package_data={"magvit_jax.evaluation": ["assets/*/*"]},  # the network of fd_small
+    packages=find_packages(include=["magvit_jax", "magvit_jax.*"]) + CONFIGS + TABLES,
+    package_dir={"magvit_jax.configs": "configs", "magvit_jax.experiments.thesis": "experiments"},
+    package_data={"magvit_jax.evaluation": ["assets/*/*"]}  # the network of fd_small
+    | {name: ["*.toml"] for name in TABLES},
     install_requires=[
         "jax>=0.10.2",
         "flax>=0.12.8",
@@ -57,7 +62,14 @@ setup(
         # An extra: it brings a package without a wheel (promise) and 170 MB of pyarrow, for one source of data.
         "tfds": ["tensorflow-datasets>=4.9.10"],
         "torch": ["torch>=2.10"],  # reads checkpoints of others
-        "oracles": ["vector-quantize-pytorch"],
+        "text": ["sentencepiece>=0.2", "ftfy>=6.3"],  # tokenizers of T5 and of CLIP for more than ASCII
+        "oracles": [
+            "vector-quantize-pytorch",
+            "transformers>=5.23",
+            "pytorch-msssim>=1.0",
+            "nltk>=3.10",
+            "sacrebleu>=2.6",
+        ],
     },
     entry_points={"console_scripts": ["magvit = magvit_jax.cli.main:main"]},
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],

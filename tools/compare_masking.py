@@ -26,7 +26,7 @@ import dataclasses
 import functools
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,15 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from magvit_jax import bundles, data, metrics
+from magvit_jax import bundles, data
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation.small_features import shipped
+from magvit_jax.experiments import paired
+from magvit_jax.experiments.measures import measure_task, seconds_per_clip
+from magvit_jax.experiments.paired import Measure
 from magvit_jax.generation.generator import Generator
 from magvit_jax.quickstart.run import stage_config
 from magvit_jax.workflows.train import train
-from tools import _paired
-from tools._paired import Measure
 
 #: By name: the shipped config, `masking.method`, weights of the loss's parts. Latent masking is learned from masked
 #: tokens alone (Eq. 6.1); a prefix condition has no condition token to refine.
@@ -58,7 +59,6 @@ TASKS = ("frame_prediction", "frame_interpolation", "central_outpainting", "cent
 PARALLEL_STEPS = 12
 #: The thesis's default confidence noise, and samples from the whole distribution, as token by token.
 SAMPLED = dict(steps=PARALLEL_STEPS, schedule="cosine", temperature=4.5, sampling_temperature=1.0)
-ARG_MAX = {"autoregressive": dict(temperature=0.0), "parallel": dict(temperature=0.0, sampling_temperature=0.0)}
 EVALUATED_SEED = 1000  # of the clips that all runs are measured on
 BATCH = 64
 KINDS = {
@@ -70,8 +70,8 @@ KINDS = {
 MEASURES = {f"{task} {kind}": measure for task in (*TASKS, "mean") for kind, measure in KINDS.items()} | {
     "seconds_per_clip": Measure("lower", 4)
 }
-comparisons = functools.partial(_paired.comparisons, measures=MEASURES, against="commit")
-tables = functools.partial(_paired.tables, measures=MEASURES)
+comparisons = functools.partial(paired.comparisons, measures=MEASURES, against="commit")
+tables = functools.partial(paired.tables, measures=MEASURES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,47 +146,7 @@ def measure(generator: Generator, config: ConfigDict, clips: int) -> dict[str, f
     for kind in KINDS:
         values[f"mean {kind}"] = float(np.mean([values[f"{task} {kind}"] for task in TASKS]))
     values["clips"] = int(values["clips"])
-    return values | {"seconds_per_clip": seconds_per_clip(generator, batches[0]["video"])}
-
-
-def measure_task(generator: Generator, task: str, batches: list[Mapping[str, np.ndarray]]) -> dict[str, float]:
-    """PSNR over what was not given, means over clips of one sample each, and `fd_small` of whole clips."""
-    network, real, made = shipped(), [], []
-    unseen_THW = ~generator.mixture.tasks[generator.tasks.index(task)].given(generator.clip.shape)
-    scores: dict[str, list[np.ndarray]] = {"psnr_arg_max": [], "psnr_sampled": []}
-    for kind, video, clip in samples(generator, task, batches):
-        scores[kind].append(metrics.psnr_where(video, clip, unseen_THW))
-        if kind == "psnr_sampled":
-            real.append(network(video))
-            made.append(network(clip))
-    means = {kind: float(np.concatenate(found).mean()) for kind, found in scores.items()}
-    return means | {"fd_small": metrics.frechet_distance(np.concatenate(real), np.concatenate(made))}
-
-
-def samples(
-    generator: Generator, task: str, batches: list[Mapping[str, np.ndarray]]
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """(kind, clips, what the generator makes of them), of every batch and both kinds."""
-    first = 0
-    for batch in batches:
-        video = batch["video"]
-        for kind, settings in (("psnr_arg_max", ARG_MAX[_decodes(generator)]), ("psnr_sampled", {})):
-            yield kind, video, np.asarray(generator.generate(task, video=video, first=first, **settings))
-        first += len(video)
-
-
-def seconds_per_clip(generator: Generator, video: np.ndarray, repeats: int = 3) -> float:
-    """Median seconds of the ids of a batch, over its clips; what is compiled for it is compiled before."""
-    seconds = []
-    for repeat in range(repeats + 1):
-        start = time.perf_counter()
-        jax.block_until_ready(generator.generate_ids(TASKS[0], video=video, seed=repeat))
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[1:])) / len(video)
-
-
-def _decodes(generator: Generator) -> str:
-    return "parallel" if hasattr(generator.decoding[TASKS[0]], "steps") else "autoregressive"
+    return values | {"seconds_per_clip": seconds_per_clip(generator, TASKS[0], batches[0]["video"])}
 
 
 def run(variant: str, seed: int, workdir: Path, config: ConfigDict, clips: int) -> dict[str, Any]:
@@ -202,7 +162,7 @@ def run(variant: str, seed: int, workdir: Path, config: ConfigDict, clips: int) 
         parameters = sum(leaf.size for leaf in jax.tree.leaves(generator.params))
         return dict(values=measure(generator, config, clips), seconds=seconds, parameters=parameters)
 
-    return _paired.once(workdir / "result.json", asked, make)
+    return paired.once(workdir / "result.json", asked, make)
 
 
 def compare_all(
@@ -222,13 +182,13 @@ def compare_all(
         return run(variant, seed, folder, run_config(variant, seed, tokenizer, steps, given, source), clips)
 
     record = dict(steps=steps, given=given, tasks=TASKS, parallel_steps=PARALLEL_STEPS)
-    return _paired.compare_all(
+    return paired.compare_all(
         workdir / f"steps_{steps}", variants, seeds, one, comparisons, tables, record
     )
 
 
 def main() -> None:
-    parser = _paired.parser(__doc__, steps=600, clips=256)
+    parser = paired.parser(__doc__, steps=600, clips=256)
     parser.add_argument("--variants", default=DEFAULT_VARIANTS, help=f"out of {', '.join(VARIANTS)}; commit first")
     parser.add_argument("--tokenizer", type=Path, help="bundle or workdir; by default the quickstart's is trained")
     parser.add_argument("--tokenizer-steps", type=int, default=800, help="of its training (default: 800)")
@@ -236,7 +196,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=float, default=0.25, help="share of the files measured on (default: 0.25)")
     parser.add_argument("--given", type=int, default=3, help="frames given in frame prediction (default: 3)")
     flags = parser.parse_args()
-    _paired.require_sizes(parser, flags)
+    paired.require_sizes(parser, flags)
     variants = tuple(flags.variants.split(","))
     if variants[0] != "commit" or len(set(variants) & set(VARIANTS)) != len(variants) or len(variants) < 2:
         parser.error(f"--variants={flags.variants}: expected commit and then others out of {', '.join(VARIANTS)}")

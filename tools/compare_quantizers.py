@@ -32,11 +32,11 @@ from magvit_jax import bundles, data, metrics
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation import evaluate_reconstruction
 from magvit_jax.evaluation.small_features import shipped
+from magvit_jax.experiments import paired
+from magvit_jax.experiments.paired import Measure
 from magvit_jax.quickstart.run import stage_config
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.workflows.train import train
-from tools import _paired
-from tools._paired import Measure
 
 BITS = 10
 LFQ = dict(name="lfq", bits=BITS, entropy_groups=1)
@@ -54,8 +54,8 @@ MEASURES = {
     "codebook_use": Measure("higher", 3),
     "codebook_perplexity": Measure("higher", 1),
 }
-comparisons = functools.partial(_paired.comparisons, measures=MEASURES)
-tables = functools.partial(_paired.tables, measures=MEASURES)
+comparisons = functools.partial(paired.comparisons, measures=MEASURES)
+tables = functools.partial(paired.tables, measures=MEASURES)
 
 
 def run_config(variant: str, seed: int, videos: Path, steps: int, held_out: float) -> ConfigDict:
@@ -106,17 +106,17 @@ def run(variant: str, seed: int, workdir: Path, config: ConfigDict, clips: int) 
         parameters = sum(leaf.size for leaf in jax.tree.leaves(tokenizer.params))
         return dict(values=measure(tokenizer, config, clips), seconds=seconds, parameters=parameters)
 
-    return _paired.once(workdir / "result.json", asked | dict(config=config.to_dict()), make)
+    return paired.once(workdir / "result.json", asked | dict(config=config.to_dict()), make)
 
 
 def main() -> None:
-    parser = _paired.parser(__doc__, steps=1000, clips=64)
+    parser = paired.parser(__doc__, steps=1000, clips=64)
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos")
     parser.add_argument(
         "--held-out", type=float, default=0.25, help="share of the files measured on (default: 0.25)"
     )
     flags = parser.parse_args()
-    _paired.require_sizes(parser, flags)
+    paired.require_sizes(parser, flags)
     try:
         print(compare_all(flags.videos, flags.workdir, flags.steps, flags.seeds, flags.held_out, flags.clips))
     except UserError as error:
@@ -130,7 +130,7 @@ def compare_all(videos: Path, workdir: Path, steps: int, seeds: int, held_out: f
         return run(variant, seed, folder, run_config(variant, seed, videos, steps, held_out), clips)
 
     record = dict(steps=steps, held_out=held_out)
-    return _paired.compare_all(
+    return paired.compare_all(
         workdir / f"steps_{steps}", tuple(VARIANTS), seeds, one, comparisons, tables, record
     )
 

@@ -1,18 +1,45 @@
-"""magvit evaluate: measures a model on a folder of videos or on the embedded test clips."""
+"""magvit evaluate: measures a model on videos or on the embedded test clips, or a folder of clips by a protocol."""
 
 import argparse
 import functools
 import json
 import sys
+from typing import Any
 
 from magvit_jax import workflows
+from magvit_jax.errors import UserError
 from magvit_jax.media.atomic import write_bytes
-from magvit_jax.media.tables import results_text
+from magvit_jax.media.tables import Result, results_text
+
+_CLIPS = 256  # of a model, where --num does not say
 
 
 def run(args: argparse.Namespace) -> None:
-    progress = functools.partial(print, file=sys.stderr, flush=True)
-    values, rows = workflows.evaluate(args.model, args.input, args.metrics.split(","), args.num, progress)
+    values, rows = _measure(args)
     print(results_text(rows))
     if args.json:
         write_bytes(args.json, (json.dumps(values, indent=1) + "\n").encode())
+
+
+def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[Result]]:
+    say = functools.partial(print, file=sys.stderr, flush=True)
+    names = args.metrics.split(",")
+    if (args.model is None) == (args.samples is None):
+        raise UserError("magvit evaluate: expected either --model or --samples")
+    if args.samples is None:
+        if args.captions is not None:
+            raise UserError("--captions is for --samples; a model is asked for its classes by name")
+        name = args.protocol or "model_clips"
+        num = _CLIPS if args.num is None and name == "model_clips" else args.num
+        return workflows.evaluate(args.model, args.input, names, num, say, args.weights_dir, name)
+    return workflows.evaluate_folders(
+        args.samples,
+        args.input,
+        names,
+        protocol_name=args.protocol or "given_clips",
+        num=args.num,
+        captions=args.captions,
+        weights_dir=args.weights_dir,
+        seed=args.seed,
+        say=say,
+    )

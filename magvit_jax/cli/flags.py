@@ -7,6 +7,7 @@ from pathlib import Path
 import magvit_jax
 from magvit_jax.errors import UserError
 from magvit_jax.generation.settings import DECODINGS
+from magvit_jax.pretrained.table import NETWORKS
 from magvit_jax.quickstart.scales import SCALES
 from magvit_jax.sampling.guidance import GUIDANCE_SCHEDULES
 
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     _generate(commands.add_parser("generate", help="generate clips with a trained transformer"))
     _gallery(commands.add_parser("gallery", help="a page with every task of a generator for one clip"))
     _evaluate(commands.add_parser("evaluate", help="measure a model on a folder of videos"))
+    _experiment(commands.add_parser("experiment", help="a table of the thesis with our column beside its own"))
     _convert(commands.add_parser("convert", help="write somebody else's checkpoint as a bundle"))
     _export(commands.add_parser("export", help="write a training workdir as a bundle"))
     return top
@@ -246,19 +248,60 @@ def box(text: str) -> tuple[float, ...]:
 
 
 def _evaluate(command: argparse.ArgumentParser) -> None:
-    _model(command)
+    command.add_argument("--model", type=Path, help="a bundle or a training workdir")
+    command.add_argument("--samples", type=Path, help="instead of a model: a folder of made clips, one a file")
     command.add_argument("--input", type=Path, help="folder of videos; the embedded test clips by default")
     command.add_argument(
         "--metrics", default="psnr,ssim,codebook", help="comma-separated; see docs/evaluation.md"
     )
-    command.add_argument("--num", type=int, default=256, help="clips at most (default: 256)")
+    command.add_argument("--num", type=int, help="clips at most (default: 256 of a model, all of --samples)")
     command.add_argument("--json", type=Path, help="file for the results")
+    command.add_argument(
+        "--protocol",
+        help="such as k600_fvd; model_clips or given_clips by default; docs/evaluation.md has the list",
+    )
+    command.add_argument("--captions", type=Path, help="for clipsim of --samples: a file with lines 'name<TAB>text'")
+    command.add_argument("--seed", type=int, default=0, help="of the clips that a protocol draws (default: 0)")
+    command.add_argument(
+        "--weights-dir", type=Path, help="folder of the metrics' networks; MAGVIT_WEIGHTS by default"
+    )
+
+
+def _experiment(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--table", help="6.3, 5.7d, fig6.8, ...; without it all are listed")
+    command.add_argument("--list", action="store_true", help="list the tables and figures, and run nothing")
+    command.add_argument("--commands", action="store_true", help="print the table's commands, and run nothing")
+    command.add_argument(
+        "--scale",
+        choices=["mini", "paper"],
+        default="mini",
+        help="mini: shrunk, on embedded or given clips; paper: the thesis's own data and size (default: mini)",
+    )
+    command.add_argument("--rows", help="ids of rows, comma-separated; all of ours by default")
+    command.add_argument(
+        "--seeds", help="how many, such as 5, or which, such as 0,3 (default: 5 at mini scale, 1 at paper scale)"
+    )
+    command.add_argument("--videos", type=Path, help="folder of your own videos, for mini scale; embedded by default")
+    command.add_argument("--data", type=Path, help="folder of the thesis's data sets, for paper scale")
+    command.add_argument(
+        "--weights-dir", type=Path, help="folder of the metrics' networks, for paper scale; MAGVIT_WEIGHTS by default"
+    )
+    command.add_argument("--workdir", type=Path, help="folder for runs and pages; finished runs are never repeated")
+    command.add_argument("--results", type=Path, help="folder for a copy of the small file of results")
 
 
 def _convert(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--source", choices=["open-magvit2"], required=True, help="whose checkpoint it is")
-    command.add_argument("--checkpoint", type=Path, required=True, help=".ckpt, .pt, .pth or .safetensors")
-    _output(command)
+    sources = ["open-magvit2", *NETWORKS]
+    command.add_argument("--source", choices=sources, required=True, help="whose checkpoint it is")
+    command.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        help=".ckpt, .pt, .pth, .npz or .safetensors; of a network with several files, the folder that holds them",
+    )
+    command.add_argument(
+        "--output", type=Path, required=True, help="folder of the bundle; of a frozen network, the folder of weights"
+    )
     command.add_argument(
         "--weights",
         choices=["ema", "raw"],

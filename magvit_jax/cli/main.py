@@ -16,6 +16,7 @@ EXIT_INTERRUPTED = 130
 GOES_ON = {
     "train": "goes on from the last checkpoint",
     "quickstart": "goes on from the last checkpoint",
+    "experiment": "goes on from the last checkpoint of the run that it was in",
     "shards": "goes on after the last finished shard",
     "tokenize": "goes on after the last finished shard",
 }

@@ -3,6 +3,7 @@
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from safetensors.numpy import load_file
 
 from magvit_jax.errors import UserError
 
-TORCH_SUFFIXES = (".ckpt", ".pt", ".pth")
+TORCH_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
 SAFETENSORS_SUFFIX = ".safetensors"
+NUMPY_SUFFIX = ".npz"
 MIN_TORCH = (2, 10)  # before it a crafted file could get around `weights_only=True`
 
 
@@ -24,7 +26,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Any]:
     Of a training checkpoint that is its "state_dict". An entry that is no tensor is given as it is.
 
     Args:
-      path: a file of PyTorch (.ckpt, .pt, .pth), which takes the extra `torch`, or .safetensors.
+      path: a file of PyTorch (.ckpt, .pt, .pth, .bin), which takes the extra `torch`, .safetensors, or .npz.
 
     Raises:
       UserError: no such file, a file of another kind or a damaged one, a pickle that holds more than tensors,
@@ -37,7 +39,9 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Any]:
         return _read_safetensors(path)
     if path.suffix in TORCH_SUFFIXES:
         return _read_torch(path)
-    known = ", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))
+    if path.suffix == NUMPY_SUFFIX:
+        return _read_npz(path)
+    known = ", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX, NUMPY_SUFFIX))
     raise UserError(f"{path}: ends in {path.suffix!r}; expected a checkpoint that ends in one of {known}")
 
 
@@ -46,6 +50,15 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return {key: _float32_if_narrow(value) for key, value in load_file(path).items()}
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not readable as safetensors: {_one_line(error)}") from error
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        # Opened here: where NumPy finds no archive in it, it leaves the file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
+            return {key: opened[key] for key in opened.files}
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: not readable as arrays of NumPy: {_one_line(error)}") from error
 
 
 def _float32_if_narrow(value: np.ndarray) -> np.ndarray:

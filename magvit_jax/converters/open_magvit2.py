@@ -14,6 +14,7 @@ import flax.traverse_util
 import numpy as np
 
 from magvit_jax.converters.open_magvit2_names import EMA, ema_key, key_of, their_shape, to_ours, to_theirs
+from magvit_jax.converters.tensors import take
 from magvit_jax.errors import UserError
 from magvit_jax.tokenizer.magvit2 import MagvitV2
 from magvit_jax.tokenizer.model import TokenizerModel
@@ -181,18 +182,7 @@ class Checkpoint:
 
     def take(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
         """One tensor as float32."""
-        if self.spell(key) not in self.tensors:
-            self.refuse(key, f"is missing; expected a tensor {list(shape)}")
-        value = self.tensors[self.spell(key)]
-        if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating):
-            what = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-            self.refuse(key, f"is {what}; expected a tensor of floats")
-        if value.shape != shape:
-            self.refuse(key, f"is {list(value.shape)}; expected {list(shape)}")
-        value = value.astype(np.float32, copy=False)
-        if not np.isfinite(value).all():
-            self.refuse(key, "holds NaN or infinity; expected finite weights")
-        return value
+        return take(self.tensors, self.spell(key), shape, self.source)
 
     def refuse_others(self, keys: Collection[str]) -> None:
         """Refuses the first key that is not among `keys`, their moving averages, or what is known to be no use."""

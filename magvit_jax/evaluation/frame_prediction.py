@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from magvit_jax import metrics
+from magvit_jax.evaluation.measured import mean_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +16,7 @@ class FramePrediction:
     Attributes:
       clips: how many.
       psnr, ssim: of the prediction.
+      psnr_low, psnr_high, ssim_low, ssim_high: their 95% intervals over clips; None for a single clip.
       psnr_repeat_last, ssim_repeat_last: of repeating the last given frame, the baseline.
       psnr_ceiling, ssim_ceiling: of the true clip through the tokenizer, which no prediction can pass on average.
     """
@@ -22,6 +24,10 @@ class FramePrediction:
     clips: int
     psnr: float
     ssim: float
+    psnr_low: float | None
+    psnr_high: float | None
+    ssim_low: float | None
+    ssim_high: float | None
     psnr_repeat_last: float
     ssim_repeat_last: float
     psnr_ceiling: float
@@ -42,6 +48,7 @@ def evaluate_frame_prediction(
       given: frames that the prediction sees.
     """
     scores: dict[str, list[np.ndarray]] = {}
+    intervals: dict[str, float | None] = {}
     for batch in batches:
         video = np.asarray(batch["video"])
         candidates = {
@@ -53,5 +60,7 @@ def evaluate_frame_prediction(
             for metric in (metrics.psnr, metrics.ssim):
                 value_B = metric(video[:, given:], candidate[:, given:])
                 scores.setdefault(metric.__name__ + name, []).append(value_B)
+    for name in ("psnr", "ssim"):
+        intervals[f"{name}_low"], intervals[f"{name}_high"] = mean_interval(np.concatenate(scores[name]))
     means = {name: float(np.concatenate(values).mean()) for name, values in scores.items()}
-    return FramePrediction(clips=sum(len(values) for values in scores["psnr"]), **means)
+    return FramePrediction(clips=sum(len(values) for values in scores["psnr"]), **means, **intervals)

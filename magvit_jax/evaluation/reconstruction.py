@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from magvit_jax import metrics
+from magvit_jax.evaluation.measured import mean_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Reconstruction:
     Attributes:
       clips: how many.
       psnr, ssim: of the clips decoded from their ids.
+      psnr_low, psnr_high, ssim_low, ssim_high: their 95% intervals over clips; None for a single clip.
       psnr_mean_frame: of the clip's mean frame shown throughout, the baseline.
       codebook_use: share of the codes that occur.
       codebook_perplexity: of the codes' frequencies.
@@ -23,6 +25,10 @@ class Reconstruction:
     clips: int
     psnr: float
     ssim: float
+    psnr_low: float | None
+    psnr_high: float | None
+    ssim_low: float | None
+    ssim_high: float | None
     psnr_mean_frame: float
     codebook_use: float
     codebook_perplexity: float
@@ -49,11 +55,16 @@ def evaluate_reconstruction(
         ssim.append(metrics.ssim(video, output))
         baseline.append(metrics.psnr(video, metrics.mean_frame(video)))
         counts = counts.update(np.asarray(ids))
-    psnr_N = np.concatenate(psnr)
+    psnr_N, ssim_N = np.concatenate(psnr), np.concatenate(ssim)
+    (psnr_low, psnr_high), (ssim_low, ssim_high) = mean_interval(psnr_N), mean_interval(ssim_N)
     return Reconstruction(
         clips=len(psnr_N),
         psnr=float(psnr_N.mean()),
-        ssim=float(np.concatenate(ssim).mean()),
+        ssim=float(ssim_N.mean()),
+        psnr_low=psnr_low,
+        psnr_high=psnr_high,
+        ssim_low=ssim_low,
+        ssim_high=ssim_high,
         psnr_mean_frame=float(np.concatenate(baseline).mean()),
         codebook_use=counts.usage,
         codebook_perplexity=counts.perplexity,

@@ -7,68 +7,18 @@ features are those of Inception or I3D. It is the square of a distance, and with
 a bias that falls as 1/N, so compare values of equal N only. NumPy, float64.
 """
 
-import dataclasses
-
 import numpy as np
 
 from magvit_jax.errors import UserError
+from magvit_jax.metrics.feature_statistics import (
+    FeatureStatistics,
+    checked_features,
+    finite,
+    require_same_width,
+)
 
 #: How far rounding may take a covariance from symmetric and positive, relative to its largest entry.
 _TOLERANCE = 1e-6
-
-
-@dataclasses.dataclass(frozen=True)
-class FeatureStatistics:
-    """Count, mean and scatter of features seen so far; `update` and `merge` return new statistics.
-
-    Merging is exact but for rounding whatever the sizes of the batches, and stable where the mean is large
-    beside the spread, because only centred products are summed (Chan, Golub & LeVeque 1979).
-
-    Attributes:
-      count: samples seen.
-      mean_F: their mean, float64.
-      scatter_FF: sum over samples of (x - mean) (x - mean)^T, float64.
-    """
-
-    count: int
-    mean_F: np.ndarray
-    scatter_FF: np.ndarray
-
-    @classmethod
-    def empty(cls, width: int) -> "FeatureStatistics":
-        """Of no sample of `width` features."""
-        return cls(0, np.zeros((width,)), np.zeros((width, width)))
-
-    @classmethod
-    def of(cls, features_NF) -> "FeatureStatistics":
-        """Of real numbers [N, F], N at least 1. UserError for another shape or type, NaN or infinity."""
-        features_NF = _checked(features_NF, "features")
-        mean_F = features_NF.mean(axis=0)
-        centred_NF = features_NF - mean_F
-        return cls(len(features_NF), mean_F, centred_NF.T @ centred_NF)
-
-    def update(self, features_NF) -> "FeatureStatistics":
-        """With one more batch [N, F]."""
-        return self.merge(self.of(features_NF))
-
-    def merge(self, other: "FeatureStatistics") -> "FeatureStatistics":
-        """Of both sets of samples. UserError where they have different widths."""
-        _require_same_width(self.mean_F, other.mean_F)
-        count = self.count + other.count
-        if count == 0:
-            return self
-        step_F = other.mean_F - self.mean_F
-        mean_F = self.mean_F + step_F * (other.count / count)
-        between_FF = np.outer(step_F, step_F) * (self.count * other.count / count)
-        return FeatureStatistics(count, mean_F, self.scatter_FF + other.scatter_FF + between_FF)
-
-    @property
-    def covariance_FF(self) -> np.ndarray:
-        """Unbiased covariance, as `numpy.cov(features.T)`. UserError for fewer than two samples."""
-        if self.count < 2:
-            had = "1 sample" if self.count == 1 else "no samples"
-            raise UserError(f"features: {had}; expected 2 or more for a covariance")
-        return self.scatter_FF / (self.count - 1)
 
 
 def frechet_distance(features_a_NF, features_b_NF) -> float:
@@ -86,7 +36,7 @@ def frechet_distance(features_a_NF, features_b_NF) -> float:
     """
     sides = []
     for name, features_NF in (("features_a", features_a_NF), ("features_b", features_b_NF)):
-        features_NF = _checked(features_NF, name)
+        features_NF = checked_features(features_NF, name)
         if len(features_NF) < 2:
             raise UserError(f"{name}: 1 sample; expected 2 or more for a covariance")
         sides.append(FeatureStatistics.of(features_NF))
@@ -114,35 +64,16 @@ def frechet_distance_of_moments(mean_a_F, covariance_a_FF, mean_b_F, covariance_
     """
     mean_a_F, root_a_FF, trace_a = _moments(mean_a_F, covariance_a_FF, "a")
     mean_b_F, root_b_FF, trace_b = _moments(mean_b_F, covariance_b_FF, "b")
-    _require_same_width(mean_a_F, mean_b_F)
+    require_same_width(mean_a_F, mean_b_F)
     overlap = np.linalg.svd(root_a_FF @ root_b_FF, compute_uv=False).sum()
     distance = np.square(mean_a_F - mean_b_F).sum() + trace_a + trace_b - 2.0 * overlap
     return max(float(distance), 0.0)  # equal Gaussians come out as rounding on either side of 0
 
 
-def _checked(features_NF, name: str) -> np.ndarray:
-    features_NF = np.asarray(features_NF)
-    if features_NF.ndim != 2 or 0 in features_NF.shape:
-        raise UserError(f"{name} of shape {list(features_NF.shape)}: expected [N, F], N and F at least 1")
-    return _finite(features_NF, name)
-
-
-def _finite(array, name: str) -> np.ndarray:
-    """As float64; UserError for what is not real and finite."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise UserError(f"{name} of type {array.dtype}: expected real numbers")
-    array = array.astype(np.float64)
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        raise UserError(f"{name}: {array[tuple(bad[0])]} at {bad[0].tolist()}; expected finite numbers")
-    return array
-
-
 def _moments(mean_F, covariance_FF, side: str) -> tuple[np.ndarray, np.ndarray, float]:
     """Mean, symmetric root of the covariance, and its trace."""
-    mean_F = _finite(mean_F, f"mean_{side}")
-    covariance_FF = _finite(covariance_FF, f"covariance_{side}")
+    mean_F = finite(mean_F, f"mean_{side}")
+    covariance_FF = finite(covariance_FF, f"covariance_{side}")
     if mean_F.ndim != 1 or covariance_FF.shape != (mean_F.size, mean_F.size):
         raise UserError(
             f"mean_{side} of shape {list(mean_F.shape)}, covariance_{side} of {list(covariance_FF.shape)}:"
@@ -158,10 +89,3 @@ def _moments(mean_F, covariance_FF, side: str) -> tuple[np.ndarray, np.ndarray, 
     rounding = mean_F.size * np.finfo(np.float64).eps * values_F.max(initial=0.0)
     root_FF = (vectors_FF * np.sqrt(np.where(values_F > rounding, values_F, 0.0))) @ vectors_FF.T
     return mean_F, root_FF, float(np.trace(covariance_FF))
-
-
-def _require_same_width(mean_a_F: np.ndarray, mean_b_F: np.ndarray) -> None:
-    if mean_a_F.shape != mean_b_F.shape:
-        raise UserError(
-            f"features of {mean_a_F.size} and {mean_b_F.size} numbers a sample; expected the same width"
-        )

@@ -1,7 +1,7 @@
 """Bootstrap confidence intervals (Efron & Tibshirani 1993), seeded. NumPy in float64."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -48,22 +48,74 @@ def bootstrap_mean_difference(
     Raises:
       UserError: lengths that differ, fewer than 2 pairs, NaN, or bad settings.
     """
+    return bootstrap_mean(paired_differences(a_N, b_N), confidence=confidence, resamples=resamples, seed=seed)
+
+
+def bootstrap_mean(
+    values_N, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """BCa interval of the mean of N independent values, such as one a clip; see `bootstrap_mean_difference`.
+
+    Args:
+      values_N: finite numbers, N at least 2.
+
+    Raises:
+      UserError: another shape, NaN or infinity, or bad settings.
+    """
     _check_settings(confidence, resamples)
-    difference_N = paired_differences(a_N, b_N)
-    estimate = float(difference_N.mean())
-    if np.ptp(difference_N) == 0.0:
+    values_N = np.asarray(values_N, np.float64)
+    if values_N.ndim != 1 or len(values_N) < 2 or not np.isfinite(values_N).all():
+        raise UserError(f"mean of values of shape {list(values_N.shape)}: expected 2 or more finite numbers")
+    estimate = float(values_N.mean())
+    if np.ptp(values_N) == 0.0:
         return Interval(estimate, estimate, estimate, confidence)
-    count, rng = len(difference_N), np.random.default_rng(seed)
-    # A sum over counts is a mean over draws; chunks bound the memory where there are many pairs.
-    sizes = np.full(-(-resamples // 256), 256)
-    sizes[-1] = resamples - sizes[:-1].sum()
-    weights = np.full(count, 1.0 / count)
-    means_R = np.concatenate([rng.multinomial(count, weights, size) @ difference_N / count for size in sizes])
+    count = len(values_N)
+    means_R = np.concatenate([times_RN @ values_N for times_RN in draws(count, resamples, seed)]) / count
     below = (np.mean(means_R < estimate) + np.mean(means_R <= estimate)) / 2
     bias = stats.norm.ppf(np.clip(below, 0.5 / resamples, 1 - 0.5 / resamples))
-    acceleration = _acceleration_of_mean(difference_N)
+    acceleration = _acceleration_of_mean(values_N)
     z_2 = bias + stats.norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
     low, high = np.quantile(means_R, stats.norm.cdf(bias + z_2 / (1 - acceleration * z_2)))
+    return Interval(estimate, float(low), float(high), confidence)
+
+
+def draws(count: int, resamples: int, seed: int | tuple[int, ...]) -> Iterator[np.ndarray]:
+    """How often each of `count` samples is drawn, int [R, N], in pieces of at most 256 resamplings."""
+    rng, weights = np.random.default_rng(seed), np.full(count, 1.0 / count)
+    for start in range(0, resamples, 256):  # the pieces bound the memory where there are many samples
+        yield rng.multinomial(count, weights, min(256, resamples - start))
+
+
+def bootstrap_counts(
+    statistic: Callable[[np.ndarray], float],
+    count: int,
+    *,
+    method: Literal["percentile", "centred"] = "centred",
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """`bootstrap` of a statistic that takes how often each sample counts, int64 [N]: quicker where it can be
+    computed from sums over samples. All ones give the estimate.
+
+    Raises:
+      UserError: an unknown method, fewer than 2 samples, or bad settings.
+    """
+    _check_settings(confidence, resamples)
+    if method not in METHODS:
+        raise UserError(f"method {method!r} of a bootstrap: expected one of {', '.join(METHODS)}")
+    if count < 2:
+        raise UserError(f"bootstrap of {count} samples: expected 2 or more")
+    estimate = float(statistic(np.ones(count, np.int64)))
+    values_R = [statistic(times_N) for times_RN in draws(count, resamples, seed) for times_N in times_RN]
+    return interval_of(estimate, np.asarray(values_R), method, confidence)
+
+
+def interval_of(estimate: float, values_R: np.ndarray, method: str, confidence: float) -> Interval:
+    """Quantiles of resampled values; "centred" ones are moved first so that their mean is the estimate."""
+    if method == "centred":
+        values_R = values_R + (estimate - values_R.mean())
+    low, high = np.quantile(values_R, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(estimate, float(low), float(high), confidence)
 
 
@@ -108,10 +160,7 @@ def bootstrap(
         drawn = [rng.integers(count, size=count) for count in (counts[:1] if paired else counts)]
         chosen = drawn * len(samples) if paired else drawn
         values_R[r] = statistic(*(sample[rows] for sample, rows in zip(samples, chosen, strict=True)))
-    if method == "centred":
-        values_R += estimate - values_R.mean()
-    low, high = np.quantile(values_R, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(estimate, float(low), float(high), confidence)
+    return interval_of(estimate, values_R, method, confidence)
 
 
 def paired_differences(a_N, b_N) -> np.ndarray:

@@ -1,13 +1,14 @@
 """Whether a number can be chance: hits against guessing, and one method against another over paired seeds."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from magvit_jax.errors import UserError
-from magvit_jax.metrics.intervals import Interval, bootstrap_mean_difference, paired_differences
+from magvit_jax.metrics.intervals import Interval, bootstrap, bootstrap_mean_difference, paired_differences
 
 EXACT_PAIRS = 16  # up to 65,536 flips are enumerated
 LEVEL = 1 / 16  # what five pairs can reach at best: 2 of 2^5 flips
@@ -98,7 +99,87 @@ def compare(
         raise UserError(f"better is {better!r}: expected 'higher' or 'lower'")
     difference = bootstrap_mean_difference(a_N, b_N, confidence=1.0 - level, seed=seed)
     p_value = sign_flip_p_value(a_N, b_N, seed=seed)
-    verdict = "undecided"
-    if p_value <= level and not difference.contains(0.0):
-        verdict = "a better" if (difference.estimate > 0) == (better == "higher") else "b better"
-    return Comparison(verdict, difference, p_value, len(a_N))
+    return Comparison(_verdict(difference, p_value, level, better), difference, p_value, len(a_N))
+
+
+def exchange_p_value(
+    value: Callable[[np.ndarray], float], a, b, *, paired: bool, resamples: int = 999, seed: int = 0
+) -> float:
+    """Two-sided p-value of value(a) - value(b) by permutation, for metrics of a whole set such as a Frechet distance.
+
+    If the two systems were alike, it would not matter which of them made a sample. So samples change sides at
+    random; p is the share of exchanges, the measured sides among them, whose |difference| reaches the measured one.
+
+    Args:
+      value: the metric of one system's samples.
+      a, b: samples of both systems, along the first axis.
+      paired: entry i of both belongs together, as two samples from one condition, and only these two change
+        places; else any do.
+
+    Raises:
+      UserError: shapes that do not fit, fewer than 2 samples, or no resamples.
+    """
+    a, b = _two_sets(a, b, paired)
+    if resamples < 1:
+        raise UserError(f"{resamples} resamples: expected 1 or more")
+    measured, rng, reached = abs(value(a) - value(b)), np.random.default_rng(seed), 1
+    both = np.concatenate([a, b])
+    for _ in range(resamples):
+        if paired:
+            swapped = np.arange(len(a)) + len(a) * rng.integers(2, size=len(a))
+            order = np.concatenate([swapped, (swapped + len(a)) % len(both)])
+        else:
+            order = rng.permutation(len(both))
+        difference = value(both[order[: len(a)]]) - value(both[order[len(a) :]])
+        reached += abs(difference) >= measured * (1 - 1e-12)  # sums that tie but for rounding count
+    return reached / (resamples + 1)
+
+
+def compare_sets(
+    value: Callable[[np.ndarray], float],
+    a,
+    b,
+    *,
+    paired: bool,
+    better: Literal["higher", "lower"],
+    level: float = 0.05,
+    resamples: int = 999,
+    seed: int = 0,
+) -> Comparison:
+    """Whether system a is better than b by a metric of a whole set; see `exchange_p_value`.
+
+    The rule is that of `compare`: p <= `level`, and a centred bootstrap interval of confidence 1 - `level` without
+    0. `pairs` of the result counts the samples of the smaller set.
+
+    Raises:
+      UserError: as `exchange_p_value`, or another word than these for `better`.
+    """
+    if better not in ("higher", "lower"):
+        raise UserError(f"better is {better!r}: expected 'higher' or 'lower'")
+    a, b = _two_sets(a, b, paired)
+    difference = bootstrap(
+        lambda a, b: value(a) - value(b),
+        a,
+        b,
+        paired=paired,
+        method="centred",
+        confidence=1.0 - level,
+        resamples=resamples,
+        seed=seed,
+    )
+    p_value = exchange_p_value(value, a, b, paired=paired, resamples=resamples, seed=seed)
+    return Comparison(_verdict(difference, p_value, level, better), difference, p_value, min(len(a), len(b)))
+
+
+def _verdict(difference: Interval, p_value: float, level: float, better: str) -> str:
+    if p_value > level or difference.contains(0.0):
+        return "undecided"
+    return "a better" if (difference.estimate > 0) == (better == "higher") else "b better"
+
+
+def _two_sets(a, b, paired: bool) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim < 1 or a.shape[1:] != b.shape[1:] or min(len(a), len(b)) < 2 or (paired and len(a) != len(b)):
+        pairs = "pairs" if paired else "sets"
+        raise UserError(f"{pairs} of shapes {list(a.shape)} and {list(b.shape)}: expected 2 or more that fit")
+    return a, b

@@ -1,10 +1,12 @@
 """What the commands do, for those who call it from Python: train, reconstruct, generate, generate_long, gallery,
-evaluate, convert, export, tokenize, write_clips (the command `shards`)."""
+evaluate, convert, convert_pretrained, export, tokenize, write_clips (the command `shards`)."""
 
 from magvit_jax.workflows.compile import compile_ahead
 from magvit_jax.workflows.conditions import UserMask
 from magvit_jax.workflows.convert import convert
+from magvit_jax.workflows.convert_pretrained import convert_pretrained
 from magvit_jax.workflows.evaluate import evaluate
+from magvit_jax.workflows.evaluate_folders import evaluate_folders
 from magvit_jax.workflows.export import export
 from magvit_jax.workflows.gallery import gallery
 from magvit_jax.workflows.generate import generate
@@ -19,8 +21,10 @@ __all__ = [
     "Share",
     "compile_ahead",
     "convert",
+    "convert_pretrained",
     "describe_shards",
     "evaluate",
+    "evaluate_folders",
     "UserMask",
     "export",
     "gallery",

@@ -203,7 +203,7 @@ def bad_inputs():
             ["generate", "--model={tokenizer}", "--task=x", "--output={new}"],
             "holds a tokenizer",
         ),
-        ("unknown metric", [*evaluate, "--metrics=psnr,lpips"], "metric 'lpips' is unknown"),
+        ("unknown metric", [*evaluate, "--metrics=psnr,lpipz"], "metric 'lpipz' is unknown"),
         ("metric of a generator", [*evaluate, "--metrics=frame_prediction"], "needs a generator"),
         ("unreadable folder", [*evaluate, "--input={broken}"], "none of its 2 videos can be read"),
         (

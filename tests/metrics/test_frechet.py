@@ -37,6 +37,35 @@ def test_it_is_scipys_sqrtm_form(counts, width, shift):
     assert frechet_distance(a, b) == pytest.approx(by_sqrtm(a, b), rel=1e-6)
 
 
+def symmetric_sqrtm_form(covariance_a, covariance_b):
+    """scipy's root of A^(1/2) B A^(1/2), whose trace is that of (A B)^(1/2) and which exists for singular ones too."""
+    root = np.real(linalg.sqrtm(covariance_a))
+    product = root @ covariance_b @ root
+    return np.trace(covariance_a + covariance_b - 2 * np.real(linalg.sqrtm((product + product.T) / 2)))
+
+
+@pytest.mark.filterwarnings("ignore:Matrix is (singular|ill-conditioned)")  # scipy's; its symmetric root is right
+@pytest.mark.parametrize(
+    ("counts", "width", "dead"), [((20, 30), 48, 0), ((400, 20), 48, 0), ((300, 300), 40, 13), ((300, 300), 40, 39)]
+)
+def test_rank_deficient_it_is_scipys_sqrtm_form(counts, width, dead):
+    """Fewer samples than features, and features that never fire."""
+    a, b = features(counts[0], width, 2), features(counts[1], width, 3, scale=1.2, shift=0.1)
+    if dead:
+        a[:, -dead:] = b[:, -dead:] = 0.25
+    covariances = [np.cov(x, rowvar=False) for x in (a, b)]
+    assert max(np.linalg.matrix_rank(c) for c in covariances[1:]) < width
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + symmetric_sqrtm_form(*covariances)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("dead", [1, 13])
+def test_with_dead_features_it_is_scipys_root_of_the_product(dead):
+    a, b = features(300, 40, 2), features(300, 40, 3, scale=1.2)
+    a[:, -dead:] = b[:, -dead:] = 0.25
+    assert frechet_distance(a, b) == pytest.approx(by_sqrtm(a[:, :-dead], b[:, :-dead]), rel=1e-6)
+
+
 def test_it_is_the_public_function():
     assert magvit_jax.metrics.frechet_distance is frechet_distance
 

@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 
 from magvit_jax.errors import UserError
-from magvit_jax.metrics import Interval, bootstrap, bootstrap_mean_difference, frechet_distance
+from magvit_jax.metrics import (
+    Interval,
+    bootstrap,
+    bootstrap_counts,
+    bootstrap_mean,
+    bootstrap_mean_difference,
+    frechet_distance,
+)
 
 
 def skewed_pairs(count=30):
@@ -125,3 +132,36 @@ def test_ends_are_in_the_interval():
 def test_bad_input_is_named(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_the_mean_of_values_is_scipys_bca():
+    values = np.random.default_rng(8).exponential(size=40)
+    found = bootstrap_mean(values, resamples=20_000)
+    scipys = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(9)
+    ).confidence_interval
+    width = found.high - found.low
+    assert found.low == pytest.approx(scipys.low, abs=0.03 * width)
+    assert found.high == pytest.approx(scipys.high, abs=0.03 * width)
+    with pytest.raises(UserError, match="expected 2 or more finite numbers"):
+        bootstrap_mean([1.0, np.inf])
+
+
+def test_counts_are_another_way_to_draw():
+    values = np.random.default_rng(10).normal(size=80) ** 2
+    mean = lambda times: times @ values / times.sum()  # noqa: E731
+    counted = bootstrap_counts(mean, 80, method="percentile", resamples=4000)
+    drawn = bootstrap(np.mean, values, resamples=4000)
+    width = drawn.high - drawn.low
+    assert counted.estimate == pytest.approx(drawn.estimate)
+    assert counted.low == pytest.approx(drawn.low, abs=0.08 * width)
+    assert counted.high == pytest.approx(drawn.high, abs=0.08 * width)
+
+
+def test_counts_of_a_statistic_that_every_draw_lowers_are_centred():
+    """A draw never shows more distinct values than there are."""
+    distinct = lambda times: (times > 0).mean()  # noqa: E731
+    percentile, centred = (bootstrap_counts(distinct, 50, method=m) for m in ("percentile", "centred"))
+    assert not percentile.contains(1.0) and centred.contains(1.0)
+    with pytest.raises(UserError, match="bootstrap of 1 samples"):
+        bootstrap_counts(distinct, 1)

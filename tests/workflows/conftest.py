@@ -9,8 +9,13 @@ import pytest
 from magvit_jax.media.video_io import write_gif, write_mp4, write_png
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 
 import tiny_models  # noqa: E402
+import toy_networks  # noqa: E402
+
+from magvit_jax.evaluation import networks  # noqa: E402
+from magvit_jax.pretrained import MissingWeights  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +44,15 @@ def mixed(tmp_path_factory):
     (folder / "nothing.mp4").write_bytes(b"")
     (folder / "notes.txt").write_text("no video")
     return folder
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """Toy networks in the place of all but that of CLIPSIM, whose weights are missing."""
+    found = toy_networks.all_of_them()
+
+    def missing(name, weights_dir):
+        raise MissingWeights(f"{name}: no weights; expected {name}.safetensors in {weights_dir}")
+
+    adapters = {name: lambda name, weights_dir: found[name] for name in found}
+    monkeypatch.setattr(networks, "ADAPTERS", adapters | {"clip_vit_b16": missing})

@@ -80,7 +80,7 @@ def mistakes(checkpoint, tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(checkpoint.read_bytes()[:-100])
     (tmp_path / "cut2.safetensors").write_bytes(checkpoint.read_bytes()[:100])
     (tmp_path / "empty.safetensors").write_bytes(b"")
-    (tmp_path / "weights.bin").write_bytes(b"x")
+    (tmp_path / "weights.h5").write_bytes(b"x")
     save_file({"decoder.conv_in.weight": np.zeros((3, 3), np.float32)}, tmp_path / "other.safetensors")
     return [
         ("hole.safetensors", "hole.safetensors: key model_ema.encodermid_block0conv1conv_1weight is missing"),
@@ -89,8 +89,8 @@ def mistakes(checkpoint, tmp_path):
         ("empty.safetensors", "empty.safetensors: not readable as safetensors: "),
         ("absent.ckpt", "absent.ckpt: no such file; expected a checkpoint"),
         (
-            "weights.bin",
-            "weights.bin: ends in '.bin'; expected a checkpoint that ends in one of .ckpt, .pt, .pth, .safet",
+            "weights.h5",
+            "weights.h5: ends in '.h5'; expected a checkpoint that ends in one of .ckpt, .pt, .pth, .bin, .safet",
         ),
         (
             "other.safetensors",

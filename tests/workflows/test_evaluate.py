@@ -1,5 +1,6 @@
 """`evaluate`: a model on a folder or on the embedded test clips."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import magvit_jax
 from magvit_jax import metrics, workflows
 from magvit_jax.errors import UserError
-from magvit_jax.evaluation import fd_small
+from magvit_jax.evaluation import fd_small, protocols
 from magvit_jax.evaluation.small_features import shipped
 from magvit_jax.tokenizer.tokenizer import ClipFormat
 from magvit_jax.workflows.evaluate import test_clips as embedded_clips
@@ -79,8 +80,9 @@ def test_fd_small_of_a_tokenizer_is_that_of_its_reconstructions(tiny):
     assert said == ["reconstruction: 64 of 70 clips", "reconstruction: 70 of 70 clips"]
 
 
-def test_fd_small_of_a_generator_is_also_that_of_its_tasks(tiny):
-    values, rows, said = evaluate(tiny.generator.bundle, None, ["fd_small"], num=6)
+def test_sets_of_a_generator_are_also_those_of_its_tasks(tiny, toys):
+    asked = ["fd_small", "fvd", "lpips", "clipsim"]
+    values, rows, said = evaluate(tiny.generator.bundle, None, asked, num=6)
     found = values["fd_small"]
     assert set(found) - {"protocol", "network", "note"} == {
         "reconstruction",
@@ -93,14 +95,59 @@ def test_fd_small_of_a_generator_is_also_that_of_its_tasks(tiny):
         len({found[name]["value"] for name in ("reconstruction", "frame_prediction", "class_conditional")})
         == 3
     )
-    assert len(rows) == 3 and said[-1] == "generation by class: 6 of 6 clips"
+    assert len(rows) == 3 + 5 and said[-2] == "generation by class: 6 of 6 clips"
     assert "frame_prediction" not in values  # its PSNR was not asked for
+
+    paired = {(group, metric) for group in ("reconstruction", "frame_prediction") for metric in ("fvd", "lpips")}
+    results = {(result["of"], result["metric"]): result for result in values["results"]}
+    assert set(results) == paired | {("class_conditional", "fvd")}
+    assert all(result["protocol"] == "model_clips" and result["made"] == 6 for result in results.values())
+    assert len({result["value"] for result in results.values()}) == 5
+    assert set(values["missing"]) == {"clipsim"} and said[0].startswith("clipsim is left out: clip_vit_b16")
+    assert values["seconds"]["model"] > 0 and json.loads(json.dumps(values)) == values
+
+
+def test_numbers_of_ids_and_their_intervals(tiny):
+    values, rows, _ = evaluate(tiny.tokenizer.bundle, None, ["psnr", "ssim", "bpp", "codebook"], num=12)
+    found = {result["metric"]: result for result in values["results"]}
+    assert set(found) == {"codebook_use", "codebook_perplexity", "codebook_entropy", "bpp_entropy", "bpp"}
+    assert found["bpp"]["value"] == pytest.approx(6 * (3 * 4 * 4) / (9 * 16 * 16))  # bits, tokens, pixels
+    entropy = found["codebook_entropy"]
+    assert entropy["low"] < entropy["value"] < entropy["high"]
+    assert np.exp(entropy["value"]) == pytest.approx(values["reconstruction"]["codebook_perplexity"])
+    ratio = entropy["value"] / np.log(2) / 6
+    assert found["bpp_entropy"]["value"] == pytest.approx(ratio * found["bpp"]["value"])
+    pixels = values["reconstruction"]
+    assert pixels["psnr_low"] < pixels["psnr"] < pixels["psnr_high"]
+    assert pixels["ssim_low"] < pixels["ssim"] < pixels["ssim_high"]
+    assert f"(95%: {pixels['psnr_low']:.2f} to {pixels['psnr_high']:.2f})" in rows[0].measure
+    assert any("bpp of reconstruction [model_clips]" in row.measure for row in rows)
+
+
+def test_a_protocol_of_reconstruction_cuts_its_own_clips(tiny, mixed, monkeypatch):
+    chosen = protocols.PROTOCOLS["ucf101_reconstruction"]
+    real = dataclasses.replace(chosen.real, clips=5)
+    small = dataclasses.replace(chosen, frames=9, made_size=16, size=16, real=real)
+    monkeypatch.setitem(protocols.PROTOCOLS, chosen.name, small)
+    asked = dict(num=None, protocol_name=chosen.name)
+    values, _, _ = evaluate(tiny.tokenizer.bundle, mixed, ["psnr", "codebook"], **asked)
+    assert values["protocol"]["name"] == chosen.name and values["reconstruction"]["clips"] == 5
+    assert all(result["protocol"] == chosen.name for result in values["results"])
+    monkeypatch.setitem(protocols.PROTOCOLS, chosen.name, chosen)
+    for arguments, message in (
+        (dict(asked, protocol_name="k600_fvd"), "k600_fvd is a protocol of clips that were made"),
+        (asked, "clips of 16 frames of 128x128; the model takes 9 frames of 16x16"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate(tiny.tokenizer.bundle, mixed, ["psnr"], **arguments)
+    with pytest.raises(UserError, match="expected a folder of its videos as --input"):
+        evaluate(tiny.tokenizer.bundle, None, ["psnr"], **asked)
 
 
 @pytest.mark.parametrize(
     ("model", "metrics", "message"),
     [
-        ("tokenizer", ["psnr", "fvd"], "metric 'fvd' is unknown; expected some of psnr, ssim"),
+        ("tokenizer", ["psnr", "fvt"], "metric 'fvt' is unknown; expected some of psnr, ssim"),
         ("tokenizer", ["frame_prediction"], "holds a tokenizer; metric frame_prediction needs a generator"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What tools that compare variants over paired seeds share: runs that are made once, comparisons, tables, files.
+"""Variants compared over paired seeds: runs that are made once, comparisons, tables, files.
 
 The verdicts are those of `magvit_jax.metrics.compare`: over five seeds all five differences must have one sign.
 """

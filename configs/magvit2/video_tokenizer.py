@@ -4,7 +4,7 @@
 Paper: reconstruction on UCF-101, Tab. 5.7a (causal 3D CNN: FID 7.06 on first frames, FVD 96.33) and Tab.
 5.7c. Losses as published: reconstruction, commitment, annealed entropy, adversarial (non-saturating, 0.1,
 against a 3D StyleGAN discriminator with blur pooling), R1 (10), LeCam (0.001) and perceptual (0.1). The last
-needs a ResNet-50, whose weights are not here yet: training says so and stops. To train without it:
+needs ResNet-50's weights (docs/pretrained.md); without them training says so and stops. To train without it:
 `--config.perceptual.weight=0`; do not expect the paper's FID and FVD then, nor without starting from an image
 tokenizer, as the paper does (5.4.2): `--config.init_from=runs/image_tokenizer --config.inflation.method=last`
 after magvit2/image_tokenizer:8x.

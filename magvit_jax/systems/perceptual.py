@@ -4,11 +4,13 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from magvit_jax import pretrained
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation.small_features import BUNDLE, SmallFeatures
 from magvit_jax.tokenizer.perceptual import FrozenNetwork
 
 OFF = "none"
+RESNET_SIZE = (224, 224)
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Perceptual:
     Attributes:
       weight: 0 for no such term; then nothing is loaded.
       name: one of `NETWORKS`, or "none".
-      path: bundle of the network; "" for the one that is shipped.
+      path: bundle of `fd_small`, "" for the one that is shipped; of `resnet50` the folder of weights, "" for the one
+        that the environment's `MAGVIT_WEIGHTS` names.
 
     Raises:
       UserError: a name that does not exist, or a weight without a network.
@@ -54,9 +57,15 @@ def _fd_small(path: str) -> FrozenNetwork:
 
 
 def _resnet50(path: str) -> FrozenNetwork:
-    raise UserError(
-        "perceptual.network: 'resnet50' needs a converter and weights that come with the pretrained networks, not yet "
-        "here; to train without it: --config.perceptual.weight=0"
+    """The logits of ResNet-50 on every frame, as the authors' code compares them."""
+    try:
+        network = pretrained.load("resnet50", path or None)
+    except pretrained.MissingWeights as error:
+        raise UserError(f"perceptual.network: {error}; to train without it: --config.perceptual.weight=0") from error
+    return FrozenNetwork(
+        features=lambda params, video_N1HWC: network.apply(params, video_N1HWC[:, 0])["logits"],
+        params=network.params,
+        size=RESNET_SIZE,
     )
 
 

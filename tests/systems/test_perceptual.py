@@ -1,4 +1,4 @@
-"""The perceptual term in training: a real small network, one that is not here yet, and none."""
+"""The perceptual term in training: a real small network, the published one, and none."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from tiny_models import quiet_train, tiny_config
 
-from magvit_jax import bundles, systems
+from magvit_jax import bundles, pretrained, systems
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation.classifier import ClipClassifier
+from magvit_jax.pretrained import networks, resnet, weights
+from magvit_jax.systems import perceptual
 from magvit_jax.systems.perceptual import Perceptual
 from magvit_jax.tokenizer.perceptual import perceptual_distance
 from magvit_jax.tokenizer.quantizer import QuantizerLosses
@@ -67,11 +69,33 @@ def test_the_network_is_needed_to_train_and_not_to_load(bundle, tmp_path):
         moved.rename(bundle)
 
 
-def test_the_published_network_is_not_here_yet_and_says_so_before_anything_is_written(tmp_path):
+def test_without_the_published_weights_it_says_so_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("MAGVIT_WEIGHTS", raising=False)
     config = tiny_config("tokenizer", "perceptual.network=resnet50", "perceptual.weight=0.1")
-    with pytest.raises(UserError, match="'resnet50' needs a converter.*--config.perceptual.weight=0"):
+    with pytest.raises(UserError, match="perceptual.network: resnet50: no weights.*--config.perceptual.weight=0"):
         quiet_train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_resnet50_compares_the_logits_of_every_frame(tmp_path, monkeypatch):
+    """Of its bundle, in a folder of weights; the network itself is small here."""
+    monkeypatch.setattr(resnet, "STAGES", ((1, 4), (1, 4)))
+    monkeypatch.setattr(perceptual, "RESNET_SIZE", (20, 20))
+    row, rng = pretrained.NETWORKS["resnet50"], np.random.default_rng(0)
+    shapes = networks.abstract_params(networks.DEFINITIONS["resnet50"](jnp.float32))
+    arrays = {name: rng.normal(0, 0.1, x.shape).astype(np.float32) for name, x in shapes.items()}
+    arrays = {name: np.abs(x) if name.endswith("var") else x for name, x in arrays.items()}
+    weights.write(arrays, row, tmp_path)
+    video, output = jax.random.uniform(jax.random.key(0), (2, 2, 3, 16, 12, 3))
+    found = perceptual_distance(Perceptual(0.1, "resnet50", str(tmp_path)).network, video, output)
+
+    loaded = pretrained.load("resnet50", tmp_path)
+    logits = [
+        np.asarray(loaded(jax.image.resize(x.reshape(6, 16, 12, 3), (6, 20, 20, 3), "linear"))["logits"])
+        for x in (video, output)
+    ]
+    assert logits[0].shape == (6, 1000)
+    assert float(found) == pytest.approx(float(np.mean((logits[0] - logits[1]) ** 2)), rel=1e-4)
 
 
 def test_without_weight_nothing_is_loaded():

@@ -88,7 +88,7 @@ def test_sampling_of_a_generator_on_a_tokenizer_that_was_never_trained(simulated
         (
             lambda: load_config("magvit2/video_tokenizer", ["--config.mesh.data=8"]),
             {},
-            "'resnet50' needs .* --config.perceptual.weight=0",
+            "resnet50: no weights.* --config.perceptual.weight=0",
         ),
     ],
 )
@@ -147,6 +147,6 @@ def test_without_code_the_report_is_the_same():
 
 def test_sampling_needs_no_network_of_a_loss():
     config = load_config("magvit2/video_tokenizer", [])
-    with pytest.raises(UserError, match="perceptual.network: 'resnet50'"):
+    with pytest.raises(UserError, match="perceptual.network: resnet50: no weights"):
         build_system(config, None, 0)
     assert build_system(config, None, 0, "sample").kind == "tokenizer"

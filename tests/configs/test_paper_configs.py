@@ -151,7 +151,7 @@ def test_video_tokenizer_has_the_published_adversary():
     assert adversary.discriminator.pooling == "blur" and adversary.loss == "non_saturating"
     assert (adversary.weight, adversary.r1_cost, adversary.lecam_weight) == (0.1, 10.0, 0.001)
     assert config.perceptual.weight == 0.1
-    with pytest.raises(UserError, match="'resnet50' needs a converter"):
+    with pytest.raises(UserError, match="perceptual.network: resnet50: no weights"):
         system.load_networks()
 
 

@@ -5,7 +5,8 @@
 All implementations of a shape are compiled first and then take turns, so that a slow moment of the machine hits all
 of them. Each row says the median time, GFLOP/s of the operations the formula needs (backward counted twice the
 forward), how many times faster than the first implementation, and the spread (distance of the quartiles over the
-median) of the second time. `--clock=cpu` counts the processor time of all threads: for CPUs that other jobs use too.
+median) of the second time. What an implementation cannot do on this device is left out, and said. `--clock=cpu`
+counts the processor time of all threads: for CPUs that other jobs use too.
 """
 
 import argparse
@@ -128,7 +129,11 @@ def measure(case: Case, rounds: int, clock: Callable[[], float]) -> list[dict]:
     compiled = {}
     for name, function in case.implementations.items():
         forward, both = jax.jit(function), jax.jit(forward_and_backward(function))
-        jax.block_until_ready((forward(*case.arguments), both(case.arguments, case.cotangent)))
+        try:
+            jax.block_until_ready((forward(*case.arguments), both(case.arguments, case.cotangent)))
+        except Exception as error:  # of any library: a GPU's has other limits than ours
+            print(f"{case.op} {case.shape}, {name}: left out: {str(error).splitlines()[0]}", file=sys.stderr)
+            continue
         compiled[name] = forward, both
 
     seconds = {name: ([], []) for name in compiled}

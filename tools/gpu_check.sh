@@ -42,10 +42,10 @@ part() { # NAME SECONDS COMMAND...
   [[ $status == 0 ]] || failed+=("$name")
 }
 
-part tests 240 bash -c "python -m pytest -n 0 -m 'not aot' -k 'not mesh and not sharded and not devices' \
+part tests 200 bash -c "python -m pytest -n 0 -m 'not aot' -k 'not mesh and not sharded and not devices' \
   tests/ops tests/nn/test_attention.py > '$folder/tests.log'"
-part bench_ops 150 bash -c "python tools/bench_ops.py --json > '$folder/bench_ops.jsonl'"
-part bench_models 240 python tools/bench_models.py --json="$folder/bench_models.json"
+part bench_ops 240 bash -c "python tools/bench_ops.py --json > '$folder/bench_ops.jsonl'"
+part bench_models 200 python tools/bench_models.py --json="$folder/bench_models.json"
 part bench_decoding 150 bash -c "python tools/bench_decoding.py --dtype=bfloat16 --json > '$folder/bench_decoding.jsonl'"
 
 echo "results: $folder"

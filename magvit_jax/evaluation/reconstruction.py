@@ -17,7 +17,7 @@ class Reconstruction:
       clips: how many.
       psnr, ssim: of the clips decoded from their ids.
       psnr_low, psnr_high, ssim_low, ssim_high: their 95% intervals over clips; None for a single clip.
-      psnr_mean_frame: of the clip's mean frame shown throughout, the baseline.
+      psnr_mean_frame: of the clip's mean frame shown throughout, the baseline; None for images, which are theirs.
       codebook_use: share of the codes that occur.
       codebook_perplexity: of the codes' frequencies.
     """
@@ -29,7 +29,7 @@ class Reconstruction:
     psnr_high: float | None
     ssim_low: float | None
     ssim_high: float | None
-    psnr_mean_frame: float
+    psnr_mean_frame: float | None
     codebook_use: float
     codebook_perplexity: float
 
@@ -57,6 +57,7 @@ def evaluate_reconstruction(
         counts = counts.update(np.asarray(ids))
     psnr_N, ssim_N = np.concatenate(psnr), np.concatenate(ssim)
     (psnr_low, psnr_high), (ssim_low, ssim_high) = mean_interval(psnr_N), mean_interval(ssim_N)
+    mean_frame = float(np.concatenate(baseline).mean())
     return Reconstruction(
         clips=len(psnr_N),
         psnr=float(psnr_N.mean()),
@@ -65,7 +66,7 @@ def evaluate_reconstruction(
         psnr_high=psnr_high,
         ssim_low=ssim_low,
         ssim_high=ssim_high,
-        psnr_mean_frame=float(np.concatenate(baseline).mean()),
+        psnr_mean_frame=mean_frame if np.isfinite(mean_frame) else None,
         codebook_use=counts.usage,
         codebook_perplexity=counts.perplexity,
     )

@@ -57,6 +57,12 @@ def test_reconstruction_beside_the_mean_frame():
     assert result.codebook_perplexity == pytest.approx(np.exp(-(2 * 0.25 * np.log(0.25) + 0.5 * np.log(0.5))))
 
 
+def test_an_image_has_no_mean_frame_to_be_compared_with():
+    image = flat(102)
+    result = evaluate_reconstruction(lambda _: (np.array([[[[0]]]]), image / np.float32(510)), 8, [{"video": image}])
+    assert result.psnr_mean_frame is None and np.isfinite(result.psnr)
+
+
 def bright_halves(count, seed):
     """Clips whose label is the half that is bright."""
     rng = np.random.default_rng(seed)

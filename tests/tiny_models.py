@@ -109,7 +109,7 @@ def random_params(model, clip_shape):
 def quick_compilation():
     """XLA compiles twice as fast and computes slower: right for programs that run a few times.
 
-    A program that was compiled before in this session is not compiled again: the tests train in many workdirs.
+    A program that was compiled before in this run is not compiled again: the tests train in many workdirs.
     """
     settings = {
         "jax_disable_most_optimizations": True,

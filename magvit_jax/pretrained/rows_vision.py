@@ -4,7 +4,7 @@ from magvit_jax.pretrained.row import Network, SourceFile
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _TGAN2 = "https://github.com/rezoo/tgan2/releases/download/v1.0/"
-_LPIPS = "the package lpips 0.1.4 on PyPI, lpips/weights/v0.1/"
+_LPIPS = "the Python package lpips 0.1.4, lpips/weights/v0.1/"
 
 VISION: tuple[Network, ...] = (
     Network(

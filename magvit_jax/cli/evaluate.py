@@ -16,9 +16,11 @@ _CLIPS = 256  # of a model, where --num does not say
 
 def run(args: argparse.Namespace) -> None:
     values, rows = _measure(args)
-    print(results_text(rows))
     if args.json:
         write_bytes(args.json, (json.dumps(values, indent=1) + "\n").encode())
+    if not rows:
+        raise UserError(f"nothing was measured: all of --metrics={args.metrics} is left out, for the reasons above")
+    print(results_text(rows))
 
 
 def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[Result]]:

@@ -105,7 +105,8 @@ def evaluate(
         run.values["missing"] = missing
     if of_sets:
         run.values["seconds"] = dataclasses.asdict(seconds)
-        say(seconds.line())
+        if run.sets.needed:
+            say(seconds.line())
     return run.values, run.rows
 
 

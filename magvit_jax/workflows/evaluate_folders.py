@@ -78,7 +78,8 @@ def evaluate_folders(
     if missing:
         values["missing"] = missing
     values["seconds"] = dataclasses.asdict(seconds)
-    say(seconds.line())
+    if results:
+        say(seconds.line())
     return values, measured_rows(GROUP, results)
 
 

@@ -57,13 +57,14 @@ def test_every_metric_is_of_its_own_features():
 def test_floats_count_as_the_bytes_they_are_stored_as():
     real, made = toy_networks.clips(20), toy_networks.clips(20, seed=1)
     values = []
-    for video in (made, made / np.float32(255), made / np.float32(255) + np.float32(0.001)):
+    floats = made / np.float32(255)
+    for video in (made, floats, floats + np.float32(0.001), floats - np.float32(0.001)):
         metric_set = opened(["fvd", "psnr"], resamples=0)
         metric_set.add_real(real)
         metric_set.add_made("reconstruction", video, paired=True)
         metric_set.add_pairs("reconstruction", real, video)
         values.append({name: result.value for name, result in measured(metric_set).items()})
-    assert values[0] == values[1] == values[2]
+    assert values[0] == values[1] == values[2] == values[3]
 
 
 def test_clipsim_pairs_every_clip_with_its_text():
@@ -95,7 +96,8 @@ def test_folds_are_measured_apart_and_averaged():
 
 def test_the_best_of_several_counts_for_pixels_and_the_mean_for_lpips():
     real = np.repeat(toy_networks.clips(3, side=32), 100, axis=0)
-    made = np.clip(real + np.random.default_rng(0).integers(0, 40, size=(300, 1, 1, 1, 1)), 0, 255).astype(np.uint8)
+    made = np.clip(real + np.random.default_rng(0).integers(1, 40, size=(300, 1, 1, 1, 1)), 0, 255).astype(np.uint8)
+    assert np.all(np.isfinite(metrics.psnr(real, made)))
     metric_set = opened(["psnr", "lpips"], protocol("bair_pixels"))
     metric_set.add_pairs("samples", real, made)
     found = measured(metric_set, "samples")

@@ -8,11 +8,12 @@ import pytest
 import tiny_models
 import toy_networks
 
-from magvit_jax import workflows
+from magvit_jax import metrics, workflows
 from magvit_jax.cli.main import main
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation import networks
-from magvit_jax.evaluation.protocols import table
+from magvit_jax.evaluation.protocols import GIVEN_CLIPS, table
+from magvit_jax.evaluation.protocols.clips import made_clips, real_clips
 from magvit_jax.media.video_io import write_mp4
 
 TOYS = toy_networks.all_of_them()
@@ -76,16 +77,18 @@ def test_a_metric_without_weights_says_so_and_the_others_go_on(toys, folders):
     assert len(rows) == 4
 
 
-def test_without_any_weights_nothing_is_measured_by_chance(folders, monkeypatch, capsys):
+def test_without_any_weights_nothing_is_measured_by_chance(folders, monkeypatch, capsys, tmp_path):
     """The networks themselves, not toys: one clear line each, and no number."""
     monkeypatch.delenv("MAGVIT_WEIGHTS", raising=False)
     arguments = [f"--samples={folders[1]}", f"--input={folders[0]}", "--metrics=fvd,fid,video_is,lpips,fad"]
-    assert main(["evaluate", *arguments, "--protocol=given_clips"]) == 0
+    assert main(["evaluate", *arguments, "--protocol=given_clips", f"--json={tmp_path / 'out.json'}"]) != 0
     out, error = capsys.readouterr()
+    assert "all of --metrics=fvd,fid,video_is,lpips,fad is left out" in error.splitlines()[-1]
+    assert set(json.loads((tmp_path / "out.json").read_text())["missing"]) == {"fvd", "fid", "video_is", "lpips", "fad"}
     for metric, file in (("fvd", "i3d"), ("fid", "inception"), ("video_is", "c3d_ucf101"), ("fad", "vggish")):
         [line] = [line for line in error.splitlines() if line.startswith(f"{metric} is left out: ")]
         assert f"expected {file}.safetensors in a folder given by --weights-dir" in line
-    assert not any(character.isdigit() for character in out)
+    assert not out
 
 
 def test_clipsim_takes_its_texts_from_a_file(toys, folders, tmp_path, monkeypatch):
@@ -119,6 +122,27 @@ def test_what_cannot_be_measured_is_named(toys, folders, more, message):
 def test_pairs_need_as_many(toys, folders, small_k600):
     with pytest.raises(UserError, match="given_clips: 8 samples for 6 real clips; expected 1 for each"):
         workflows.evaluate_folders(folders[1], folders[0], ["psnr"], say=lambda _: None)
+
+
+def test_the_best_sample_of_each_condition_counts_over_the_frames_that_were_not_given(tmp_path, monkeypatch):
+    chosen = dataclasses.replace(GIVEN_CLIPS, given_frames=2, best_of=2)
+    monkeypatch.setitem(table.PROTOCOLS, "given_clips", chosen)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        video = tiny_models.moving_square(5, 32, 32, seed=number)
+        write_mp4(tmp_path / "real" / f"{number}.mp4", video)
+        for sample in range(2):  # the given frames are far off, so that they would be seen in the result
+            made = np.clip(video + rng.normal(0, 4 + 30 * rng.random(), video.shape), 0, 255).astype(np.uint8)
+            made[:2] = 255 - made[:2]
+            write_mp4(tmp_path / "made" / f"{number}_{sample}.mp4", made)
+    folders = (tmp_path / "made", tmp_path / "real")
+    values, _ = workflows.evaluate_folders(*folders, ["psnr"], say=lambda _: None)
+    real_BTHWC = np.concatenate(list(real_clips(chosen, folders[1], None, 0)))
+    made_BTHWC = np.concatenate(list(made_clips(chosen, folders[0], None)))
+    psnr_N = metrics.psnr(np.repeat(real_BTHWC, 2, axis=0)[:, 2:], made_BTHWC[:, 2:])
+    found = measured(values, "psnr")
+    assert found["value"] == pytest.approx(psnr_N.reshape(3, 2).max(axis=1).mean(), abs=1e-6)
+    assert found["made"] == 3
 
 
 def test_the_command_takes_a_model_or_samples(capsys):

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_models import quick_compilation
 
+from magvit_jax.aot import hlo_text, values
 from magvit_jax.errors import UserError
-from magvit_jax.partitioning import unbox
+from magvit_jax.partitioning import batch_sharding, logical_context, make_mesh, state_shardings, unbox
 from magvit_jax.tokenizer.adversarial import logits_and_slope
 from magvit_jax.tokenizer.discriminator import Discriminator
 
@@ -174,3 +176,17 @@ def test_remat_changes_no_gradient_of_a_gradient():
 def test_bad_fields(fields, message):
     with pytest.raises(UserError, match=re.escape(message)):
         Discriminator(**(TINY | fields))
+
+
+def test_on_a_mesh_no_device_holds_all_examples():
+    model, batch = Discriminator(8, (2,)), 40  # no other dimension is 40
+    mesh = make_mesh(dict(fsdp=8))
+    boxed = shapes(model, 4, 8, 8)
+    placed = jax.tree.map(
+        lambda x, on: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=on), unbox(boxed), state_shardings(boxed, mesh)
+    )
+    video = jax.ShapeDtypeStruct((batch, 4, 8, 8, 3), jnp.float32, sharding=batch_sharding(mesh))
+    with logical_context(mesh), quick_compilation():
+        slopes = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2), (0, 1)))
+        program = slopes.lower(placed, video).compile().as_text()
+    assert values.leading(hlo_text.parse(program), batch) == []

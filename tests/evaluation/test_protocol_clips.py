@@ -115,6 +115,16 @@ def test_random_clips_hang_on_the_seed_alone(folder):
     np.testing.assert_array_equal(shares[1], first[1::3])
 
 
+def test_random_clips_begin_anywhere_that_leaves_them_whole(tmp_path):
+    """Of 5 frames of known brightness, clips of 4 begin at the first or the second; a video of 4 has one clip."""
+    chosen = tiny(K600, real=RealSet("x", "train", None, "random", 1, "random", 12))
+    for frames, begins in ((5, {0, 1}), (4, {0})):
+        video = np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None] * 40, (frames, 32, 32, 3))
+        write_mp4(tmp_path / str(frames) / "v.mp4", video)
+        clips = np.concatenate(list(real_clips(chosen, tmp_path / str(frames))))
+        assert {round(float(clip[0].mean()) / 40) for clip in clips} == begins
+
+
 def test_fewer_clips_than_the_protocols_are_said(folder):
     chosen = tiny(protocol("msrvtt_zero_shot_fvd"))
     clips = real_clips(chosen, folder, num=2)

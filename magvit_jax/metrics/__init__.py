@@ -18,6 +18,7 @@ from magvit_jax.metrics.pixels import (
     ssim,
 )
 from magvit_jax.metrics.significance import Comparison, binomial_p_value, compare, sign_flip_p_value
+from magvit_jax.metrics.sound import log_spectral_distance, si_sdr
 
 __all__ = [
     "CodebookCounts",
@@ -32,11 +33,13 @@ __all__ = [
     "frechet_distance",
     "frechet_distance_of_moments",
     "frechet_distance_of_statistics",
+    "log_spectral_distance",
     "mean_frame",
     "psnr",
     "psnr_per_frame",
     "psnr_where",
     "repeat_frame",
+    "si_sdr",
     "sign_flip_p_value",
     "ssim",
 ]

@@ -6,6 +6,7 @@
     tfds           a TFDS dataset by name, without TensorFlow
     clip_shards    clips that `magvit shards` wrote: decoded and resized once
     token_shards   token ids that `magvit tokenize` wrote: no pixels at all
+    sound_folder   sound files, and the sound of video files
 
 `recordings` reads the same inputs whole and in order; `shards` reads and `shard_writer` writes ArrayRecord
 shards of clips and of token ids.
@@ -21,6 +22,8 @@ from magvit_jax.data.frames import FrameStream
 from magvit_jax.data.image_folder import ImageFolder
 from magvit_jax.data.pipeline import BatchIterator, batches, eval_batches
 from magvit_jax.data.shard_source import ClipShards, TokenShards
+from magvit_jax.data.sound import Sound, read_sound
+from magvit_jax.data.sound_folder import SoundFolder, SoundSpec
 from magvit_jax.data.sources import ClipSpec, Source, describe
 from magvit_jax.data.tfds import Tfds, TfdsExamples
 from magvit_jax.data.video_folder import VideoFolder
@@ -33,6 +36,9 @@ __all__ = [
     "FrameStream",
     "ImageFolder",
     "MovingDigits",
+    "Sound",
+    "SoundFolder",
+    "SoundSpec",
     "Source",
     "Tfds",
     "TfdsExamples",
@@ -40,12 +46,14 @@ __all__ = [
     "VideoFolder",
     "batches",
     "build_source",
+    "build_spec",
     "describe",
     "eval_batches",
     "frame_rate",
     "list_images",
     "list_videos",
     "load_clip",
+    "read_sound",
 ]
 
 
@@ -83,6 +91,10 @@ def _token_shards(config: Any, split: str) -> Source:
     return TokenShards(config.path, split, ClipSpec.from_config(config), held_out=config.held_out)
 
 
+def _sound_folder(config: Any, split: str) -> Source:
+    return SoundFolder(config.path, split, SoundSpec.from_config(config), held_out=config.held_out)
+
+
 SOURCES: dict[str, Callable[[Any, str], Source]] = {
     "embedded": _embedded,
     "video_folder": _video_folder,
@@ -90,11 +102,17 @@ SOURCES: dict[str, Callable[[Any, str], Source]] = {
     "tfds": _tfds,
     "clip_shards": _clip_shards,
     "token_shards": _token_shards,
+    "sound_folder": _sound_folder,
 }
 
 
 #: Sources that know `ClipSpec.smallest_crop`.
 ZOOMING = ("image_folder", "tfds")
+
+
+def build_spec(config: Any) -> ClipSpec | SoundSpec:
+    """What the clips of the source that `config.data` describes look like."""
+    return (SoundSpec if config.source == "sound_folder" else ClipSpec).from_config(config)
 
 
 def build_source(config: Any, split: str = "train") -> Source:
@@ -112,7 +130,7 @@ def build_source(config: Any, split: str = "train") -> Source:
     splits = SPLITS if config.source in ("embedded", "tfds") else (*SPLITS, "all")
     if split not in splits:
         raise UserError(f"split of {config.source} data is {split!r}: expected one of {', '.join(splits)}")
-    if config.smallest_crop != 1 and config.source not in ZOOMING:
+    if config.get("smallest_crop", 1) != 1 and config.source not in ZOOMING:
         raise UserError(
             f"data.smallest_crop is {config.smallest_crop} of {config.source} data: expected 1; only "
             f"{' and '.join(ZOOMING)} crop smaller"

@@ -40,6 +40,7 @@ from magvit_jax.metrics.significance import (
     sign_flip_p_value,
 )
 from magvit_jax.metrics.similarity import clip_similarity
+from magvit_jax.metrics.sound import log_spectral_distance, si_sdr
 from magvit_jax.metrics.ssim import SSIM_CONVENTION, ms_ssim, ssim
 
 __all__ = [
@@ -70,12 +71,14 @@ __all__ = [
     "frechet_distance_of_statistics",
     "inception_score",
     "inception_score_of_splits",
+    "log_spectral_distance",
     "mean_frame",
     "ms_ssim",
     "psnr",
     "psnr_per_frame",
     "psnr_where",
     "repeat_frame",
+    "si_sdr",
     "sign_flip_p_value",
     "softmax",
     "ssim",

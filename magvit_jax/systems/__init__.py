@@ -6,7 +6,7 @@ from types import ModuleType
 from ml_collections import ConfigDict
 
 from magvit_jax.errors import UserError
-from magvit_jax.systems import autoregressive_video, masked_video, prefix_lm, video_tokenizer
+from magvit_jax.systems import autoregressive_video, masked_video, prefix_lm, soundstream, video_tokenizer
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.training.system import System
 
@@ -15,11 +15,12 @@ SYSTEMS: Mapping[str, ModuleType] = {
     "masked_video": masked_video,
     "autoregressive_video": autoregressive_video,
     "prefix_lm": prefix_lm,
+    "soundstream": soundstream,
 }
 
 
 def kind(config: ConfigDict) -> str:
-    """What a config trains: "tokenizer" or "generator"."""
+    """What a config trains: "tokenizer", "sound_tokenizer" or "generator"."""
     return module(config.system).KIND
 
 
@@ -32,7 +33,7 @@ def build(config: ConfigDict, *, tokenizer: Tokenizer | None = None, num_classes
       num_classes: of the training data.
     """
     chosen = module(config.system)
-    if chosen.KIND == "tokenizer":
+    if chosen.KIND != "generator":
         return chosen.build(config)
     if tokenizer is None:
         raise UserError(

@@ -40,7 +40,7 @@ def train(
       UserError: a bad config, data that cannot be read, or a workdir of another config.
     """
     workdir = Path(workdir)
-    spec = data.ClipSpec.from_config(config.data)
+    spec = data.build_spec(config.data)
     sources = {split: data.build_source(config.data, split) for split in ("train", "test")}
     class_names = tuple(sources["train"].class_names)
     tokenizer = _tokenizer(config, workdir)
@@ -101,7 +101,7 @@ def write_samples(folder: Path, step: int, videos: Mapping[str, np.ndarray]) -> 
 
 def _tokenizer(config: ConfigDict, workdir: Path) -> bundles.Bundle | None:
     """The frozen tokenizer of a generator's run: the one that the workdir keeps since the run began, if it did."""
-    if systems.kind(config) == "tokenizer":
+    if systems.kind(config) != "generator":
         return None
     kept = workdir / bundles.WORKDIR_TOKENIZER
     if latest_step(workdir) is None or not kept.exists():

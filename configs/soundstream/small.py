@@ -1,0 +1,59 @@
+"""SoundStream (thesis 8.3) small enough for two CPU cores: 50 latents a second at 16 kHz, 4 levels of 128 codes.
+
+The published network has 32 channels, codes of 128 numbers or more, 1,024 of them a level, and spectral windows up to
+2,048 samples. Any folder with wav, mp3 or videos with sound will do; files of other rates are resampled.
+Cost: minutes on two cores. Variants: smoke (seconds), small (the default).
+
+    magvit train --config=soundstream/small --config.data.path=DIR --workdir=runs/soundstream
+"""
+
+from ml_collections import ConfigDict
+
+from .. import _training
+from .._optimizer import ADAM
+
+STEPS = {"smoke": 8, "small": 1000}
+VARIANTS = tuple(STEPS)
+
+
+def get_config(variant: str = "small") -> ConfigDict:
+    steps = STEPS[variant]
+    optimizer = dict(ADAM, learning_rate=1e-3, b1=0.5, b2=0.9, warmup_steps=0, final_fraction=0.1, clip_norm=10.0)
+    return ConfigDict(
+        dict(
+            name=f"soundstream_{variant}",
+            system="soundstream",
+            seed=0,
+            init_from="",
+            data=dict(
+                source="sound_folder",
+                path="",
+                samples=6400,
+                sample_rate=16_000,
+                held_out=0.2,
+                batch_size=8,
+                eval_batch_size=16,
+                eval_clips=64,
+                seed=0,
+                workers=0,
+            ),
+            model=dict(channels=8, strides=(2, 4, 5, 8), latent_dim=32),
+            quantizer=dict(levels=4, size=128, decay=0.95, restart_below=0.1, dropout=0.5),
+            discriminator=dict(channels=4, windows=(1024, 256)),
+            windows=(64, 256, 1024),
+            loss=dict(reconstruction=0.01, waveform=30.0, commitment=1.0, adversarial=0.02, features=0.2),
+            optimizer=optimizer,
+            discriminator_optimizer=dict(optimizer, learning_rate=3e-4),
+            training=dict(
+                _training.LONG,
+                steps=steps,
+                ema_decay=0.99,
+                log_every=20,
+                eval_every=0,
+                sample_every=0,
+                checkpoint_every=max(steps // 2, 1),
+                checkpoint_keep=2,
+            ),
+            **_training.LAYOUT,
+        )
+    )

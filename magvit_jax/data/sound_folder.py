@@ -1,0 +1,109 @@
+"""Clips of sound out of files: wav, mp3, other sound files, and the sound tracks of videos."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from magvit_jax.data.files import VIDEO_EXTENSIONS, check_held_out, find_files, label_entries, one_side
+from magvit_jax.data.sound import read_sound
+from magvit_jax.errors import UserError
+
+SOUND_EXTENSIONS = (".wav", ".mp3", ".flac", ".ogg", ".m4a")
+
+
+@dataclass(frozen=True)
+class SoundSpec:
+    """Length of a clip: `samples` at `sample_rate` Hz."""
+
+    samples: int
+    sample_rate: int
+
+    def __post_init__(self):
+        for name in ("samples", "sample_rate"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"data.{name} is {value!r}: expected a whole number of at least 1")
+
+    @classmethod
+    def from_config(cls, config: Any) -> "SoundSpec":
+        """The spec of a `config.data` whose source is "sound_folder"."""
+        return cls(config.samples, config.sample_rate)
+
+
+class _File(NamedTuple):
+    audio_S: np.ndarray
+    label: int
+    note: str
+
+
+class SoundFolder:
+    """A `Source` of sounds below `path`, for `split` "train", "test" or "all".
+
+    All files are decoded at the start and stay in memory, 230 MB for each hour at 16 kHz. An epoch has as many clips
+    as lie side by side in the files. Training clips begin anywhere in their file; others side by side.
+
+    Raises:
+      UserError: no file with sound that is long enough for a clip, or an empty split.
+    """
+
+    def __init__(self, path: str, split: str, spec: SoundSpec, *, held_out: float):
+        check_held_out(held_out)
+        self.root, self.split, self.spec = path, split, spec
+        entries = label_entries(
+            path, find_files(path, SOUND_EXTENSIONS + VIDEO_EXTENSIONS, "sound"), Path(path).resolve().name or "sound"
+        )
+        sounds, skipped = {}, []
+        for entry in entries:
+            try:
+                sounds[entry.path] = _long_enough(read_sound(entry.path, spec.sample_rate), spec)
+            except UserError as error:
+                skipped.append((entry.path, str(error).removeprefix(f"{entry.path}: ")))
+        self.skipped = tuple(skipped)
+        usable = [entry for entry in entries if entry.path in sounds]
+        if len(usable) < (1 if split == "all" else 2):
+            reason = f", such as {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+            raise UserError(
+                f"{path} has {len(usable)} usable sounds: expected at least 2, one to train on and one to test on, "
+                f"and {len(skipped)} cannot be used{reason}"
+            )
+        self.class_names = tuple(sorted({entry.label for entry in usable}))
+        mine = one_side(path, entries, usable, split, held_out)
+        self._files = [
+            _File(sounds[e.path].audio_S, self.class_names.index(e.label), sounds[e.path].note)
+            for e in usable
+            if e.path in mine
+        ]
+        counts = [file.audio_S.size // spec.samples for file in self._files]
+        self._ends = np.cumsum(counts)
+
+    @property
+    def summary(self) -> str:
+        """One line about what there is, and what was converted."""
+        notes = sorted({file.note for file in self._files if file.note})
+        converted = f"; {'; '.join(notes)}" if notes else ""
+        seconds = self.spec.samples / self.spec.sample_rate
+        return (
+            f"sounds below {self.root}: {len(self._files)} {self.split} files, {len(self)} clips of {seconds:g} s at "
+            f"{self.spec.sample_rate} Hz{converted}"
+        )
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def clip(self, index: int, rng: np.random.Generator, spec: SoundSpec, train: bool) -> dict[str, Any]:
+        """Clip `index`: {"audio": float32 [S], "label": int32 scalar}; see `Source.clip`."""
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        file = self._files[number]
+        within = index - (int(self._ends[number - 1]) if number else 0)
+        start = within * spec.samples
+        if train:
+            start = int(rng.integers(0, file.audio_S.size - spec.samples + 1))
+        return {"audio": file.audio_S[start : start + spec.samples], "label": np.int32(file.label)}
+
+
+def _long_enough(sound, spec: SoundSpec):
+    if sound.audio_S.size < spec.samples:
+        raise UserError(f"{sound.audio_S.size} samples: expected {spec.samples} or more, one clip")
+    return sound

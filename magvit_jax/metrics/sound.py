@@ -1,0 +1,75 @@
+"""How far a sound is from another: SI-SDR of samples and the distance of log spectra. NumPy in float64."""
+
+import numpy as np
+
+from magvit_jax.errors import UserError
+
+WINDOW, HOP = 512, 128  # 32 ms and 8 ms at 16 kHz
+FLOOR_DB = -80.0  # of a spectrum's power below the reference's highest
+
+
+def si_sdr(reference, estimate) -> np.ndarray:
+    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019), higher is better.
+
+    10 log10(|t|^2 / |e - t|^2), where t is the reference scaled to be nearest to the estimate e. Means are not taken
+    off. No delay is allowed for: a shift by one sample counts as distortion.
+
+    Args:
+      reference, estimate: float [..., S], of one shape.
+
+    Returns:
+      float64 of the leading shape; infinite where the estimate is a multiple of the reference, minus infinity
+      where it is silent or at right angles to it.
+
+    Raises:
+      UserError: different shapes, or a silent reference, for which there is no such ratio.
+    """
+    reference, estimate = _pair(reference, estimate)
+    power = np.square(reference).sum(-1, keepdims=True)
+    if (power == 0).any():
+        raise UserError("si_sdr: a reference is silent; expected one that is not zero throughout")
+    target = (reference * estimate).sum(-1, keepdims=True) / power * reference
+    signal, noise = np.square(target).sum(-1), np.square(estimate - target).sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(signal == 0, -np.inf, 10.0 * np.log10(signal / noise))
+
+
+def log_spectral_distance(reference, estimate) -> np.ndarray:
+    """Distance of log power spectra in dB, lower is better: 0 for equal sounds.
+
+    The root over frequencies of the mean squared difference in dB, averaged over windows. Convention: periodic
+    Hann windows of 512 samples every 128, no padding; powers of both are raised to 80 dB below the highest of the
+    reference, so that silence counts as silence.
+
+    Args:
+      reference, estimate: float [..., S], of one shape, S at least 512.
+
+    Returns:
+      float64 of the leading shape.
+
+    Raises:
+      UserError: different shapes, sounds that are too short, or a silent reference.
+    """
+    reference, estimate = _pair(reference, estimate)
+    if reference.shape[-1] < WINDOW:
+        raise UserError(f"log_spectral_distance: {reference.shape[-1]} samples; expected {WINDOW} or more")
+    power_a, power_b = _powers(reference), _powers(estimate)
+    floor = power_a.max((-2, -1), keepdims=True) * 10.0 ** (FLOOR_DB / 10.0)
+    if (floor == 0).any():
+        raise UserError("log_spectral_distance: a reference is silent; expected one that is not zero throughout")
+    difference = 10.0 * np.log10(np.maximum(power_a, floor) / np.maximum(power_b, floor))
+    return np.sqrt(np.square(difference).mean(-1)).mean(-1)
+
+
+def _pair(reference, estimate) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
+    if a.shape != b.shape or not a.ndim or not a.size:
+        raise UserError(f"sounds of shapes {list(a.shape)} and {list(b.shape)}: expected one shape [..., samples]")
+    return a, b
+
+
+def _powers(audio: np.ndarray) -> np.ndarray:
+    """Power of each window and frequency, [..., T, F]."""
+    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(WINDOW) / WINDOW)
+    frames = np.lib.stride_tricks.sliding_window_view(audio, WINDOW, axis=-1)[..., ::HOP, :]
+    return np.square(np.abs(np.fft.rfft(frames * hann)))

@@ -1,0 +1,276 @@
+"""SoundStream trained against a discriminator of spectra (Zeghidour et al. 2021, III; thesis 8.3)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from magvit_jax import metrics
+from magvit_jax.errors import UserError
+from magvit_jax.tokenizer.adversarial import HINGE
+from magvit_jax.tokenizer.codebook import batch_use
+from magvit_jax.tokenizer.soundstream import losses, residual_vq
+from magvit_jax.tokenizer.soundstream.discriminator import StftDiscriminator, Verdict
+from magvit_jax.tokenizer.soundstream.model import SoundStream
+from magvit_jax.tokenizer.soundstream.residual_vq import Assignments, Codebooks, Quantized
+from magvit_jax.training.optimizers import make_optimizer
+from magvit_jax.training.sharded import to_host
+from magvit_jax.training.state import TrainState
+from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
+
+KIND = "sound_tokenizer"
+
+
+class SoundStreamState(flax.struct.PyTreeNode):
+    """Two players, and the codebooks, which have no optimizer."""
+
+    generator: TrainState
+    discriminator: TrainState
+    books: Codebooks
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the generator's terms. Published: reconstruction 1, adversarial 1, features 100, waveform 0.
+
+    `reconstruction` is of the spectral distance; `waveform` of the mean absolute difference of samples, which
+    EnCodec adds: spectra alone leave the phase to the adversary, who takes long to teach it.
+    """
+
+    reconstruction: float
+    waveform: float
+    commitment: float
+    adversarial: float
+    features: float
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Size of the codebooks and how they follow the data; published: 4 levels of 1,024 (8.3), 0.99, 2, 1.
+
+    Attributes:
+      levels, size: of the codebooks.
+      decay, restart_below: see `residual_vq.update`.
+      dropout: share of the examples that train with a random number of levels.
+    """
+
+    levels: int
+    size: int
+    decay: float
+    restart_below: float
+    dropout: float
+
+    def __post_init__(self):
+        if not 0 <= self.decay < 1 or not self.restart_below > 0 or not 0 <= self.dropout <= 1:
+            raise UserError(
+                f"quantizer: decay {self.decay}, restart_below {self.restart_below}, dropout {self.dropout}; expected "
+                "a decay from 0 to below 1, restart_below above 0, and dropout from 0 to 1"
+            )
+
+
+class SoundTokenizer:
+    """A `System`: trains SoundStream on {"audio": float32 [B, S]}."""
+
+    kind = KIND
+    data_keys = ("audio",)
+
+    def __init__(
+        self,
+        *,
+        model: SoundStream,
+        quantization: Quantization,
+        discriminator: StftDiscriminator,
+        weights: LossWeights,
+        windows: tuple[int, ...],
+        optimizer: optax.GradientTransformation,
+        discriminator_optimizer: optax.GradientTransformation,
+        ema_decay: float,
+        samples: int,
+        sample_rate: int,
+    ):
+        self.model, self.quantization, self.discriminator = model, quantization, discriminator
+        self.weights, self.windows, self.ema_decay = weights, windows, ema_decay
+        self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
+        self.samples, self.sample_rate = samples, sample_rate
+        self.evaluators = {"reconstruction": self.evaluate_reconstruction}
+        self._encode = jax.jit(lambda p, codes, x: model.apply({"params": p}, x, codes, method="encode_to_ids"))
+        self._decode = jax.jit(
+            lambda p, codes, ids: model.apply({"params": p}, ids, codes, method="decode_from_ids")
+        )
+
+    def init(self, rng: PRNGKey) -> SoundStreamState:
+        audio_BS = jnp.zeros((1, self.samples))
+        generator = self.model.init(rng, audio_BS)["params"]
+        discriminator = self.discriminator.init(jax.random.fold_in(rng, 1), audio_BS)["params"]
+        q = self.quantization
+        return SoundStreamState(
+            generator=TrainState.create(generator, self.optimizer, self.ema_decay),
+            discriminator=TrainState.create(discriminator, self.discriminator_optimizer),
+            books=Codebooks.create(q.levels, q.size, self.model.latent_dim),
+        )
+
+    def warm_start(self, state: SoundStreamState) -> SoundStreamState:
+        """A new run begins as it was initialised."""
+        return state
+
+    def gradients(
+        self, state: SoundStreamState, microbatch: Batch, rng: PRNGKey
+    ) -> tuple[PyTree, dict[str, Array]]:
+        audio_BS = microbatch["audio"]
+        level_key, pick_key = jax.random.split(rng)
+        levels_B = self._draw_levels(level_key, audio_BS.shape[0])
+        real = self._judge(state.discriminator.params, audio_BS)
+
+        def generator_loss(params: PyTree):
+            quantized, output_BS = self._reconstruct(params, state.books.codes_QKD, audio_BS, levels_B)
+            total, parts = self._generator_loss(state, audio_BS, output_BS, real, quantized)
+            return total, (parts, quantized, output_BS)
+
+        grads, (parts, quantized, output_BS) = jax.grad(generator_loss, has_aux=True)(state.generator.params)
+
+        def discriminator_loss(params: PyTree):
+            real, fake = self._judge(params, audio_BS), self._judge(params, jax.lax.stop_gradient(output_BS))
+            terms = [HINGE.real(r.logits_BTF) + HINGE.fake(f.logits_BTF) for r, f in zip(real, fake, strict=True)]
+            logits = dict(logits_real=_mean_logit(real), logits_fake=_mean_logit(fake))
+            total = sum(terms) / len(terms)
+            return total, dict(logits, discriminator_loss=total)
+
+        judge_grads, judged = jax.grad(discriminator_loss, has_aux=True)(state.discriminator.params)
+        counts = residual_vq.assignments(pick_key, quantized, self.quantization.size)
+        aux = parts | judged | self._use(quantized.ids_BTQ) | counts._asdict()
+        return dict(generator=grads, discriminator=judge_grads), aux
+
+    def apply(
+        self, state: SoundStreamState, grads: PyTree, aux: dict[str, Array]
+    ) -> tuple[SoundStreamState, dict[str, Array]]:
+        shown = dict(aux)
+        batch = Assignments(*(shown.pop(name) for name in Assignments._fields))
+        q = self.quantization
+        books, restarted = residual_vq.update(state.books, batch, q.decay, q.restart_below)
+        generator = state.generator.apply_gradients(grads["generator"], self.optimizer, self.ema_decay)
+        discriminator = state.discriminator.apply_gradients(grads["discriminator"], self.discriminator_optimizer)
+        shown |= dict(
+            restarted_codes=restarted,
+            gradient_norm=optax.tree.norm(grads["generator"]),
+            discriminator_gradient_norm=optax.tree.norm(grads["discriminator"]),
+        )
+        return SoundStreamState(generator, discriminator, books), shown
+
+    def sample(self, state: SoundStreamState, batch: Batch) -> dict[str, np.ndarray]:
+        """No pictures."""
+        return {}
+
+    def evaluate_reconstruction(self, state: SoundStreamState, batches: Iterable[Batch]) -> Mapping[str, float]:
+        """Mean SI-SDR and log spectral distance, dB, of sounds decoded from 1, 2, ... levels, and the use of codes.
+
+        Silent sounds, which have neither, are left out and counted.
+        """
+        si_sdr: dict[int, list[np.ndarray]] = {n + 1: [] for n in range(self.quantization.levels)}
+        distance: dict[int, list[np.ndarray]] = {n: [] for n in si_sdr}
+        use = [metrics.CodebookCounts.empty(self.quantization.size) for _ in si_sdr]
+        silent, params, codes = 0, state.generator.eval_params, state.books.codes_QKD
+        for batch in batches:
+            ids_BTQ = self._encode(params, codes, batch["audio"])
+            audio_BS, ids = to_host((batch["audio"], ids_BTQ))
+            heard_B = np.abs(audio_BS).max(1) > 0
+            silent += int((~heard_B).sum())
+            use = [counts.update(ids[..., level]) for level, counts in enumerate(use)]
+            if not heard_B.any():
+                continue
+            for levels in si_sdr:
+                output_BS = to_host(self._decode(params, codes, ids_BTQ[..., :levels]))
+                si_sdr[levels].append(metrics.si_sdr(audio_BS[heard_B], output_BS[heard_B]))
+                distance[levels].append(metrics.log_spectral_distance(audio_BS[heard_B], output_BS[heard_B]))
+        values = {"silent_sounds": float(silent)}
+        for levels in si_sdr:
+            values[f"codebook_use_{levels}"] = use[levels - 1].usage
+            if si_sdr[levels]:
+                values[f"si_sdr_{levels}"] = float(np.concatenate(si_sdr[levels]).mean())
+                values[f"log_spectral_distance_{levels}"] = float(np.concatenate(distance[levels]).mean())
+        return values
+
+    def _reconstruct(
+        self, params: PyTree, codes_QKD: Array, audio_BS: Array, levels_B: Array
+    ) -> tuple[Quantized, Array]:
+        variables = {"params": params}
+        z_BTD = self.model.apply(variables, audio_BS, method="encode")
+        quantized = residual_vq.quantize(codes_QKD, z_BTD, levels_B)
+        return quantized, self.model.apply(variables, quantized.z_BTD, method="decode")
+
+    def _generator_loss(
+        self, state: SoundStreamState, audio_BS: Array, output_BS: Array, real: list[Verdict], quantized: Quantized
+    ) -> tuple[Array, dict[str, Array]]:
+        fake = self._judge(state.discriminator.params, output_BS)
+        parts = dict(
+            reconstruction=losses.spectral_distance(audio_BS, output_BS, self.windows, self.sample_rate),
+            waveform=jnp.abs(audio_BS - output_BS).mean(),
+            commitment=quantized.commitment,
+            adversarial=sum(HINGE.generator(verdict.logits_BTF) for verdict in fake) / len(fake),
+            features=losses.feature_matching([v.features for v in real], [v.features for v in fake]),
+        )
+        total = sum(getattr(self.weights, name) * value for name, value in parts.items())
+        return total, dict({f"{name}_loss": value for name, value in parts.items()}, loss=total)
+
+    def _judge(self, params: PyTree, audio_BS: Array) -> list[Verdict]:
+        return self.discriminator.apply({"params": params}, audio_BS)
+
+    def _draw_levels(self, rng: PRNGKey, batch: int) -> Array:
+        """int32 [B]: the levels that count for each example."""
+        q, (number_key, drop_key) = self.quantization, jax.random.split(rng)
+        drawn_B = residual_vq.draw_levels(number_key, batch, q.levels)
+        return jnp.where(jax.random.bernoulli(drop_key, q.dropout, (batch,)), drawn_B, q.levels)
+
+    def _use(self, ids_BTQ: Array) -> dict[str, Array]:
+        size = self.quantization.size
+        return {
+            f"batch_perplexity_{level + 1}": batch_use(ids_BTQ[..., level], size)[1]
+            for level in range(self.quantization.levels)
+        }
+
+
+def _mean_logit(verdicts: list[Verdict]) -> Array:
+    return sum(verdict.logits_BTF.mean() for verdict in verdicts) / len(verdicts)
+
+
+def build(config: ConfigDict) -> SoundTokenizer:
+    """The system of a whole training config.
+
+    Raises:
+      UserError: a value out of range; clips that are no whole number of latents; more than one microbatch, as the
+        codebooks follow whole batches; or `init_from`, which is for video models.
+    """
+    data, training = config.data, config.training
+    model = SoundStream(**{name: config.model[name] for name in config.model})
+    if data.samples % model.samples_per_latent:
+        raise UserError(
+            f"data.samples: {data.samples}; expected a multiple of {model.samples_per_latent}, the model's strides"
+        )
+    longest = max(*config.windows, *config.discriminator.windows)
+    if data.samples < longest:
+        raise UserError(f"data.samples: {data.samples}; expected {longest} or more, the longest window")
+    if training.microbatches != 1:
+        raise UserError(f"training.microbatches: {training.microbatches}; expected 1, codebooks follow whole batches")
+    if config.init_from:
+        raise UserError(f"config.init_from: {config.init_from}; expected none, sound tokenizers begin from scratch")
+    return SoundTokenizer(
+        model=model,
+        quantization=Quantization(**_fields(config.quantizer)),
+        discriminator=StftDiscriminator(**_fields(config.discriminator)),
+        weights=LossWeights(**_fields(config.loss)),
+        windows=tuple(config.windows),
+        optimizer=make_optimizer(config.optimizer, training.steps),
+        discriminator_optimizer=make_optimizer(config.discriminator_optimizer, training.steps),
+        ema_decay=training.ema_decay,
+        samples=data.samples,
+        sample_rate=data.sample_rate,
+    )
+
+
+def _fields(config: ConfigDict) -> dict[str, Any]:
+    return {name: config[name] for name in config}

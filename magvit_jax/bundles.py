@@ -27,10 +27,14 @@ from safetensors.numpy import load_file, save_file
 from magvit_jax import systems
 from magvit_jax.errors import UserError
 from magvit_jax.generation.generator import Generator
-from magvit_jax.systems import generator_config, video_tokenizer
+from magvit_jax.generation.multimodal import MultimodalGenerator
+from magvit_jax.systems import generator_config, multimodal_bundle, multimodal_lm, video_tokenizer
+from magvit_jax.tokenizer import sound_tokenizer
+from magvit_jax.tokenizer.sound_tokenizer import CODECS, SoundTokenizer
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer, unboxed_abstract_params
 from magvit_jax.tokens.grid import latent_grid
 from magvit_jax.training.loading import load_state
+from magvit_jax.training.system import System
 from magvit_jax.training.workdir import CHECKPOINTS, load_config, load_extra
 from magvit_jax.typing import PyTree
 
@@ -38,6 +42,9 @@ FORMAT_VERSION = 2
 CONFIG = "config.json"
 PARAMS = "params.safetensors"
 WORKDIR_TOKENIZER = "tokenizer"
+SOUND_TOKENIZER = "sound_tokenizer"
+GENERATORS = ("generator", multimodal_lm.KIND)
+FROZEN = (WORKDIR_TOKENIZER, SOUND_TOKENIZER)  # models that a generator is trained on, and their folders in a workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +71,35 @@ def load_tokenizer(path: str | os.PathLike, mesh: Mesh | None = None, dtype: str
       UserError: there is no readable model in the folder.
     """
     bundle = read(path)
-    if bundle.kind == "generator":
-        bundle = Bundle(bundle.config["tokenizer"], bundle.params["tokenizer"])
+    if bundle.kind in GENERATORS:
+        bundle = _nested(bundle, WORKDIR_TOKENIZER)
     if bundle.kind != "tokenizer":
         raise UserError(f"{path}: holds a {bundle.kind}; expected a tokenizer or a generator")
     return build_tokenizer(bundle, mesh, dtype)
+
+
+def load_sound_tokenizer(path: str | os.PathLike, mesh: Mesh | None = None) -> SoundTokenizer:
+    """The sound tokenizer of a bundle or workdir; of a multimodal generator's, the one it was trained with.
+
+    Arguments as of `load_tokenizer`.
+
+    Raises:
+      UserError: there is no readable model in the folder, or it is no sound tokenizer.
+    """
+    bundle = read(path)
+    if SOUND_TOKENIZER in bundle.config:
+        bundle = _nested(bundle, SOUND_TOKENIZER)
+    if bundle.kind != SOUND_TOKENIZER:
+        raise UserError(f"{path}: holds a {bundle.kind}; expected a {SOUND_TOKENIZER}, such as SoundStream or DAC")
+    return build_sound_tokenizer(bundle, mesh)
+
+
+def holds_sound_tokenizer(path: str | os.PathLike) -> bool:
+    """Whether a folder is the bundle or workdir of a sound tokenizer; its weights are not read."""
+    path = Path(path)
+    if (path / PARAMS).is_file():
+        return _read_config(path)["kind"] == SOUND_TOKENIZER
+    return (path / CHECKPOINTS).is_dir() and systems.kind(load_config(path)) == SOUND_TOKENIZER
 
 
 def load_generator(
@@ -77,28 +108,40 @@ def load_generator(
     dtype: str | None = None,
     *,
     tokenizer: str | os.PathLike | Tokenizer | None = None,
-) -> Generator:
+    weights_dir: str | os.PathLike | None = None,
+) -> Generator | MultimodalGenerator:
     """The generator of a bundle or workdir; arguments as of `load_tokenizer`.
 
     Args:
       tokenizer: the tokenizer, or its folder, in place of the one in the bundle; it has to be the same.
+      weights_dir: of a multimodal generator that knows text by T5: the folder with T5's weights; MAGVIT_WEIGHTS by
+        default.
 
     Raises:
       UserError: there is no readable model in the folder, it is a tokenizer, or its transformer was trained with
         another tokenizer than the given one.
     """
     bundle = read(path)
-    if bundle.kind != "generator":
+    if bundle.kind not in GENERATORS:
         raise UserError(f"{path}: holds a {bundle.kind}; expected a generator (a trained transformer)")
-    config, masking = bundle.config, ConfigDict(bundle.config["masking"])
-    system = systems.module(config["system"])
-    nested = Bundle(config["tokenizer"], bundle.params["tokenizer"])
+    nested = _nested(bundle, WORKDIR_TOKENIZER)
     tokenizer = (
         build_tokenizer(nested, mesh, dtype)
         if tokenizer is None
         else _same_tokenizer(path, nested, tokenizer, mesh, dtype)
     )
-    model = ConfigDict(_with_dtype(config["model"], dtype))
+    config = bundle.config | {"model": _with_dtype(bundle.config["model"], dtype)}
+    if bundle.kind == multimodal_lm.KIND:
+        sound = build_sound_tokenizer(_nested(bundle, SOUND_TOKENIZER), mesh) if SOUND_TOKENIZER in config else None
+        params = bundle.params["transformer"]
+        return multimodal_bundle.build_generator(config, params, tokenizer, sound, weights_dir, mesh)
+    return _build_generator(config, bundle.params["transformer"], tokenizer, mesh)
+
+
+def _build_generator(config: Mapping[str, Any], params: PyTree, tokenizer: Tokenizer, mesh: Mesh | None) -> Generator:
+    """The generator of videos of a bundle's config and parameters."""
+    model, masking = ConfigDict(config["model"]), ConfigDict(config["masking"])
+    system = systems.module(config["system"])
     tasks = ConfigDict(config["tasks"])
     clip = ClipFormat(**config["clip"])
     grid = latent_grid(tokenizer.model, clip.shape)
@@ -108,7 +151,7 @@ def load_generator(
     mixture = generator_config.build_mixture(tasks, grid)
     return Generator(
         transformer=system.build_transformer(model, masking, vocabulary, mixture),
-        params=bundle.params["transformer"],
+        params=params,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         mixture=mixture,
@@ -119,6 +162,11 @@ def load_generator(
         fingerprint=config["fingerprint"],
         mesh=mesh,
     )
+
+
+def _nested(bundle: Bundle, name: str) -> Bundle:
+    """A frozen model that a generator was trained with."""
+    return Bundle(bundle.config[name], bundle.params[name])
 
 
 def _same_tokenizer(
@@ -209,16 +257,15 @@ def from_workdir(workdir: str | os.PathLike) -> Bundle:
     """The newest checkpoint of a training run; its moving average where one is kept."""
     workdir = Path(workdir)
     config, extra = load_config(workdir), load_extra(workdir)
-    tokenizer = None
-    if systems.kind(config) == "generator":
-        where = workdir / WORKDIR_TOKENIZER
-        tokenizer = read(where)
-        found = tokenizer.config["fingerprint"]
-        _require_same_tokenizer(str(workdir), extra["tokenizer"], str(where), found)
+    frozen = {}
+    if systems.kind(config) in GENERATORS:
+        frozen = {name: _frozen(workdir, name, extra[name]) for name in FROZEN if name in extra}
     system = systems.build(
         config,
-        tokenizer=None if tokenizer is None else build_tokenizer(tokenizer),
+        tokenizer=build_tokenizer(frozen[WORKDIR_TOKENIZER]) if frozen else None,
         num_classes=len(extra["class_names"]),
+        sound=build_sound_tokenizer(frozen[SOUND_TOKENIZER]) if SOUND_TOKENIZER in frozen else None,
+        words=multimodal_bundle.words_of(extra),
     )
     state = load_state(workdir, system)
     described = {
@@ -226,21 +273,36 @@ def from_workdir(workdir: str | os.PathLike) -> Bundle:
         "kind": system.kind,
         "name": config.name,
         "step": int(state.step),
-        "model": _plain(config.model),
-        "clip": {key: config.data[key] for key in ("frames", "height", "width", "stride")},
         "class_names": list(extra["class_names"]),
     }
+    described |= _described(system, config, extra)
     params = jax.tree.map(np.asarray, state.system.eval_params)
-    if tokenizer is not None:
-        described |= {
-            "system": config.system,
-            "masking": {"method": config.masking.method},
-            "tasks": _plain(config.tasks),
-            "tokenizer": tokenizer.config,
-        }
-        params = {"transformer": params, "tokenizer": tokenizer.params}
+    if frozen:
+        described |= {name: bundle.config for name, bundle in frozen.items()}
+        params = {"transformer": params} | {name: bundle.params for name, bundle in frozen.items()}
     described["fingerprint"] = fingerprint(described, params)
     return Bundle(described, params)
+
+
+def _frozen(workdir: Path, name: str, expected: str) -> Bundle:
+    """A frozen model that a run keeps; UserError where it is not the one that the run began with."""
+    bundle = read(workdir / name)
+    _require_same_tokenizer(str(workdir), expected, str(workdir / name), bundle.config["fingerprint"])
+    return bundle
+
+
+def _described(system: System, config: ConfigDict, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a kind of model is made of, besides parameters."""
+    if system.kind == SOUND_TOKENIZER:
+        return system.described()
+    if system.kind == multimodal_lm.KIND:
+        return multimodal_bundle.described(config, extra)
+    clip = {key: config.data[key] for key in ("frames", "height", "width", "stride")}
+    values = {"model": _plain(config.model), "clip": clip}
+    if system.kind == "generator":
+        values |= {"system": config.system, "masking": {"method": config.masking.method}}
+        values |= {"tasks": _plain(config.tasks)}
+    return values
 
 
 def fingerprint(config: Mapping[str, Any], params: PyTree) -> str:
@@ -262,7 +324,15 @@ def build_tokenizer(bundle: Bundle, mesh: Mesh | None = None, dtype: str | None 
     return Tokenizer(model, bundle.params, clip, tuple(config["class_names"]), config["fingerprint"], mesh)
 
 
-def _read_files(path: Path) -> Bundle:
+def build_sound_tokenizer(bundle: Bundle, mesh: Mesh | None = None) -> SoundTokenizer:
+    """The sound tokenizer of a bundle that was read."""
+    config = bundle.config
+    model = CODECS[config["codec"]](**config["model"])
+    require_same_params(bundle.params, sound_tokenizer.unboxed_abstract_params(model), config["name"])
+    return SoundTokenizer(model, bundle.params, config["sample_rate"], config["fingerprint"], mesh)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads((path / CONFIG).read_text())
     except (OSError, ValueError) as error:
@@ -272,6 +342,11 @@ def _read_files(path: Path) -> Bundle:
         raise UserError(
             f"{path / CONFIG}: format version {found!r}; this version of magvit_jax reads {FORMAT_VERSION}"
         )
+    return config
+
+
+def _read_files(path: Path) -> Bundle:
+    config = _read_config(path)
     try:
         flat = load_file(path / PARAMS)
     except (OSError, SafetensorError) as error:

@@ -9,7 +9,14 @@ import magvit_jax
 
 
 def test_every_public_name_is_there():
-    assert set(magvit_jax.__all__) == {"UserError", "load_generator", "load_tokenizer", "metrics", "ops"}
+    assert set(magvit_jax.__all__) == {
+        "UserError",
+        "load_generator",
+        "load_sound_tokenizer",
+        "load_tokenizer",
+        "metrics",
+        "ops",
+    }
     for name in magvit_jax.__all__:
         assert getattr(magvit_jax, name) is not None
         assert name in magvit_jax.__doc__

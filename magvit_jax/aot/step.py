@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from magvit_jax import systems
 from magvit_jax.aot.model_flops import model_flops, without_recomputation
+from magvit_jax.aot.sound_tokenizer import AbstractSoundTokenizer
 from magvit_jax.aot.tokenizer import AbstractTokenizer
 from magvit_jax.aot.topology import get_topology
 from magvit_jax.errors import UserError
@@ -26,6 +27,8 @@ from magvit_jax.partitioning import (
     replicated,
     unbox,
 )
+from magvit_jax.systems import multimodal_lm
+from magvit_jax.tokens.videopoet import Words
 from magvit_jax.training.sharded import abstract_state, jit_train_step
 from magvit_jax.training.system import System
 from magvit_jax.typing import PyTree
@@ -59,18 +62,26 @@ class Step:
             return self.jitted.lower(*self.arguments)
 
 
-def build_system(config: ConfigDict, tokenizer: AbstractTokenizer | None, classes: int, what: str = "train") -> System:
-    """The system of a config, its tokenizer's parameters shapes only.
+def build_system(
+    config: ConfigDict,
+    tokenizer: AbstractTokenizer | None,
+    classes: int,
+    what: str = "train",
+    sound: AbstractSoundTokenizer | None = None,
+) -> System:
+    """The system of a config, its tokenizers' parameters shapes only.
 
     Args:
       tokenizer: of a generator.
       classes: of the training data.
       what: as of `Request`; sampling has no loss and needs no network of one.
+      sound: of a multimodal generator, whose small text vocabulary has to be in `config.text.words`.
 
     Raises:
       UserError: frozen networks of the loss that are not there.
     """
-    system = systems.build(config, tokenizer=tokenizer, num_classes=classes)
+    words = Words(tuple(config.text.words)) if "text" in config and config.text.words else None
+    system = systems.build(config, tokenizer=tokenizer, num_classes=classes, sound=sound, words=words)
     if system.kind == "tokenizer" and what == "train":
         system.load_networks()
     return system
@@ -83,6 +94,7 @@ class Request:
     Attributes:
       what: "train" for the training step; "sample" for one call of sampling.
       task: what a generator samples; the first of its tasks by default.
+      sound: the sound tokenizer of a multimodal generator.
     """
 
     config: ConfigDict
@@ -92,6 +104,7 @@ class Request:
     what: str = "train"
     task: str | None = None
     classes: int = 0
+    sound: AbstractSoundTokenizer | None = None
 
 
 def build_step(request: Request, devices: Sequence[Any] | None = None) -> Step:
@@ -110,7 +123,7 @@ def build_step(request: Request, devices: Sequence[Any] | None = None) -> Step:
     if devices is None:
         devices = get_topology(request.topology, request.slices).devices
     mesh = make_mesh(config.mesh.to_dict(), devices)
-    system = build_system(config, request.tokenizer, request.classes, request.what)
+    system = build_system(config, request.tokenizer, request.classes, request.what, request.sound)
     rules, impl = make_rules(config.sharding_rules), config.training.rng_impl
     if what == "train":
         require_divisible("data.batch_size", config.data.batch_size, mesh, config.training.microbatches)
@@ -145,9 +158,13 @@ def _sampling(system: System, config: ConfigDict, size: int, task: str | None) -
     batch = abstract_batch(system, config, size)
     if system.kind == "tokenizer":
         return lambda state, clips: system._reconstruct_batch(state.eval_params, clips["video"]), (batch,)
-    name = system.vocabulary.tasks[0] if task is None else task
-    if name not in system.vocabulary.tasks:
-        raise UserError(f"task {name!r}; expected one of {', '.join(system.vocabulary.tasks)}")
+    multimodal = system.kind == multimodal_lm.KIND
+    tasks = system.evaluation.tasks if multimodal else system.vocabulary.tasks
+    name = tasks[0] if task is None else task
+    if name not in tasks:
+        raise UserError(f"task {name!r}; expected one of {', '.join(tasks)}")
+    if multimodal:
+        return system.evaluation.sampling(name), (batch,)
     decoding = system.decoding_of(name)
     function = lambda state, clips, index: system._generate_videos(state, clips, index, decoding)  # noqa: E731
     return function, (batch, jax.ShapeDtypeStruct((), jnp.int32))
@@ -156,17 +173,19 @@ def _sampling(system: System, config: ConfigDict, size: int, task: str | None) -
 def flops_per_batch(request: Request) -> float:
     """`model_flops` of a training step's gradients or of a sampling call, on all devices together.
 
-    Counted for one example, without recomputation, with the implementations that run anywhere; the update itself has no
-    matrix products.
+    Counted for one example, or for the fewest that make a batch, without recomputation, with the implementations that
+    run anywhere; the update itself has no matrix products.
     """
     config = without_recomputation(request.config)
-    system = build_system(config, request.tokenizer, request.classes, request.what)
+    system = build_system(config, request.tokenizer, request.classes, request.what, request.sound)
     key = _key(config.training.rng_impl)
     state = jax.eval_shape(lambda key: unbox(system.init(key)), key)
     if request.what == "sample":
         function, arguments = _sampling(system, config, 1, request.task)
         return config.data.eval_batch_size * model_flops(function, state, *arguments)
-    return config.data.batch_size * model_flops(system.gradients, state, abstract_batch(system, config, 1), key)
+    fewest = system.rows.fewest_examples if system.kind == multimodal_lm.KIND else 1
+    batch = abstract_batch(system, config, fewest)
+    return config.data.batch_size / fewest * model_flops(system.gradients, state, batch, key)
 
 
 def abstract_batch(system: System, config: ConfigDict, size: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -174,6 +193,13 @@ def abstract_batch(system: System, config: ConfigDict, size: int) -> dict[str, j
     clip = (config.data.frames, config.data.height, config.data.width)
     known = {
         "video": lambda: ((size, *clip, 3), jnp.uint8),
+        "flow": lambda: ((size, *clip, 3), jnp.uint8),
+        "depth": lambda: ((size, *clip, 3), jnp.uint8),
+        "audio": lambda: ((size, config.data.samples), jnp.float32),
+        "has_audio": lambda: ((size,), jnp.bool_),
+        "text_ids": lambda: ((size, config.text.slots), jnp.int32),
+        "text_embedding": lambda: ((size, config.text.slots, config.text.width), jnp.float32),
+        "text_count": lambda: ((size,), jnp.int32),
         "ids": lambda: ((size, *system.mixture.grid.shape), jnp.int32),
         "label": lambda: ((size,), jnp.int32),
         "index": lambda: ((size,), jnp.uint32),

@@ -27,7 +27,8 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         config,
         args.topology,
         what=args.what,
-        tokenizer=_tokenizer(config),
+        tokenizer=_tokenizer(config, "tokenizer"),
+        sound_tokenizer=_tokenizer(config, "sound_tokenizer"),
         classes=args.classes,
         slices=args.slices,
         task=args.task,
@@ -41,8 +42,9 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     return 0 if report.fits else EXIT_DOES_NOT_FIT
 
 
-def _tokenizer(config: ConfigDict) -> ConfigDict | None:
-    """The config that `config.tokenizer` names, where it is not a folder: a tokenizer that is not trained yet."""
-    if systems.kind(config) == "tokenizer" or not config.tokenizer or os.path.isdir(config.tokenizer):
+def _tokenizer(config: ConfigDict, field: str) -> ConfigDict | None:
+    """The config that a field of a generator's names, where it is not a folder: a tokenizer that is not trained yet."""
+    name = config.get(field, "")
+    if systems.kind(config) == "tokenizer" or not name or os.path.isdir(name):
         return None
-    return config_files.load_config(config.tokenizer)
+    return config_files.load_config(name)

@@ -17,5 +17,5 @@ def run(args: argparse.Namespace) -> None:
     bundle, converted = workflows.convert(args.source, args.checkpoint, args.output, args.weights)
     print(
         f"{bundle.kind} {bundle.config['fingerprint']}: {converted.size / 1e6:.1f}M parameters "
-        f"({converted.weights} weights; {converted.ignored} other keys left out): {args.output}"
+        f"({converted.note}): {args.output}"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import magvit_jax
 from magvit_jax.errors import UserError
 from magvit_jax.generation.settings import DECODINGS
+from magvit_jax.pretrained.t5 import T5_SIZES
 from magvit_jax.pretrained.table import NETWORKS
 from magvit_jax.quickstart.scales import SCALES
 from magvit_jax.sampling.guidance import GUIDANCE_SCHEDULES
@@ -45,8 +46,9 @@ def parser() -> argparse.ArgumentParser:
     _train(commands.add_parser("train", help="train what a config describes"))
     _compile(commands.add_parser("compile", help="whether and how well a config would run on a TPU slice"))
     _shards(commands.add_parser("shards", help="cut videos into clips, in shards"))
-    _tokenize(commands.add_parser("tokenize", help="encode videos to token ids, in shards"))
-    _reconstruct(commands.add_parser("reconstruct", help="encode and decode videos or images"))
+    _tokenize(commands.add_parser("tokenize", help="encode videos to token ids, in shards, or sounds"))
+    _embed_text(commands.add_parser("embed-text", help="embed captions with a frozen T5, in shards"))
+    _reconstruct(commands.add_parser("reconstruct", help="encode and decode videos, images or sounds"))
     _generate(commands.add_parser("generate", help="generate clips with a trained transformer"))
     _gallery(commands.add_parser("gallery", help="a page with every task of a generator for one clip"))
     _evaluate(commands.add_parser("evaluate", help="measure a model on a folder of videos"))
@@ -126,6 +128,19 @@ def _tokenize(command: argparse.ArgumentParser) -> None:
     _sharding(command)
 
 
+def _embed_text(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--captions", type=Path, required=True, help="captions.jsonl, a folder with it, or a file of one text a line"
+    )
+    command.add_argument("--weights-dir", type=Path, help="folder of the T5's bundle; MAGVIT_WEIGHTS by default")
+    command.add_argument(
+        "--network", choices=list(T5_SIZES), default="t5_v1_1_xl", help="which T5 (default: t5_v1_1_xl)"
+    )
+    command.add_argument("--slots", type=int, default=64, help="tokens of a text at most (default: 64)")
+    command.add_argument("--batch", type=int, default=16, help="texts embedded at once (default: 16)")
+    _output(command)
+
+
 def _inputs(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--input",
@@ -155,7 +170,7 @@ def _sharding(command: argparse.ArgumentParser) -> None:
 
 def _reconstruct(command: argparse.ArgumentParser) -> None:
     _model(command)
-    command.add_argument("--input", type=Path, required=True, help="a video, an image, or a folder of them")
+    command.add_argument("--input", type=Path, required=True, help="a video, an image, a sound, or a folder of them")
     _output(command)
     command.add_argument(
         "--whole",
@@ -173,22 +188,51 @@ def _reconstruct(command: argparse.ArgumentParser) -> None:
 
 def _generate(command: argparse.ArgumentParser) -> None:
     _model(command)
-    command.add_argument("--task", help="frame_prediction, class_conditional, ...; not needed with --mask or --box")
+    command.add_argument(
+        "--task", help="frame_prediction, class_conditional, text_to_video, ...; not needed with --mask or --box alone"
+    )
     command.add_argument(
         "--input", type=Path, help="the video or image, or the folder of them, that the task is conditioned on"
     )
     _user_mask(command)
-    command.add_argument("--prompt", metavar="TASK", help="task whose prompt a mask uses; the nearest by default")
+    command.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        help="of models of text: what is to be made; of others the task whose prompt a mask uses, or else the nearest",
+    )
+    _multimodal(command)
     _samples(command)
     _output(command)
-    command.add_argument("--num", type=int, help="how many clips (default: 8; with --frames 1)")
+    command.add_argument(
+        "--num", type=int, help="how many clips (default: 8; with --frames, and of models of text and sound, 1)"
+    )
     command.add_argument(
         "--frames",
         type=int,
-        help="one long video of so many frames, the given ones first: frame prediction over its own output, as mp4",
+        help="one long video of so many frames, the given ones first: the task goes on over its own output, as mp4",
     )
     command.add_argument("--states", action="store_true", help="also draw every decoding step, as png and gif")
     _decoding(command)
+
+
+#: Flags of `generate` that only models of text, video and sound have.
+MULTIMODAL = ("audio", "flow", "depth", "given_frames", "seconds", "then", "then_prompt")
+
+
+def _multimodal(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--audio", type=Path, metavar="FILE", help="a sound, or a video whose sound is meant; by default --input's"
+    )
+    for name in ("flow", "depth"):
+        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{name} of a stylized video, as a video")
+    command.add_argument(
+        "--given-frames", type=int, help="frames that frame_prediction is given; those of two latents by default"
+    )
+    command.add_argument("--seconds", type=float, help="as --frames, in seconds")
+    command.add_argument(
+        "--then", action="append", metavar="TASK", help="task that goes on with what was made; may be repeated"
+    )
+    command.add_argument("--then-prompt", metavar="TEXT", help="text of the tasks that follow; --prompt by default")
 
 
 def _gallery(command: argparse.ArgumentParser) -> None:
@@ -226,17 +270,22 @@ DECODING: dict[str, tuple[type, str]] = {
     "decoding": (str, f"settings by name: {', '.join(DECODINGS)}; as trained by default"),
     "steps": (int, "decoding steps"),
     "schedule": (str, "how many tokens stay unknown after each step: cosine, uniform, exp, log, pow2, ..."),
-    "temperature": (float, "of the confidence noise"),
+    "temperature": (float, "of the confidence noise; of models that decode token by token, of the tokens"),
     "sampling_temperature": (float, "of the tokens; 0 takes the likeliest"),
     "guidance_scale": (float, "of classifier-free guidance; 0 for none"),
     "guidance_schedule": (str, f"how guidance grows over the steps: {', '.join(GUIDANCE_SCHEDULES)}"),
     "guidance_power": (float, "of the guidance schedules that have a power"),
+    "top_k": (int, "draw among the so many likeliest ids only"),
+    "top_p": (float, "draw among the likeliest ids only that together have this share of the probability"),
 }
+#: Those that a model of text, video and sound has.
+TOKENWISE = ("temperature", "top_k", "top_p", "guidance_scale")
 
 
 def _decoding(command: argparse.ArgumentParser) -> None:
     for name, (kind, text) in DECODING.items():
-        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+        spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))  # that of Python is taken too
+        command.add_argument(*spellings, type=kind, help=text)
 
 
 def box(text: str) -> tuple[float, ...]:
@@ -291,7 +340,7 @@ def _experiment(command: argparse.ArgumentParser) -> None:
 
 
 def _convert(command: argparse.ArgumentParser) -> None:
-    sources = ["open-magvit2", *NETWORKS]
+    sources = ["open-magvit2", "dac", *NETWORKS]
     command.add_argument("--source", choices=sources, required=True, help="whose checkpoint it is")
     command.add_argument(
         "--checkpoint",

@@ -19,6 +19,7 @@ GOES_ON = {
     "experiment": "goes on from the last checkpoint of the run that it was in",
     "shards": "goes on after the last finished shard",
     "tokenize": "goes on after the last finished shard",
+    "embed-text": "goes on after the last finished shard",
 }
 STARTS_OVER = "starts over"
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args, rest = flags.parse(sys.argv[1:] if argv is None else argv)
         name = args.command
-        command = importlib.import_module(f"magvit_jax.cli.{name}")
+        command = importlib.import_module(f"magvit_jax.cli.{name.replace('-', '_')}")
         status = command.run(args, rest) if name in flags.OVERRIDES else command.run(args)
     except UserError as error:
         print(f"magvit: error: {error}", file=sys.stderr)

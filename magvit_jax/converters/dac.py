@@ -18,6 +18,8 @@ from magvit_jax.typing import PyTree
 FILE = "weights_16khz.pth"
 URL = f"https://github.com/descriptinc/descript-audio-codec/releases/download/0.0.5/{FILE}"
 LEVELS = 4  # that VideoPoet's vocabulary has room for
+RELEASED_LEVELS = 12  # of the 16 kHz model; those of 24 and 44.1 kHz have 32 and 9, and tensors do not name the rate
+SAMPLE_RATE = 16_000  # Hz
 
 
 class Converted(NamedTuple):
@@ -33,6 +35,16 @@ class Converted(NamedTuple):
     params: PyTree
     levels: int
 
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(value.size for value in flax.traverse_util.flatten_dict(self.params).values())
+
+    @property
+    def note(self) -> str:
+        """What was taken, for people."""
+        return f"the first {self.model['levels']} of {self.levels} levels"
+
 
 def from_tensors(tensors: Mapping[str, Any], source: str, levels: int = LEVELS) -> Converted:
     """The codec in a checkpoint's tensors; sizes and strides are read off their shapes.
@@ -43,11 +55,13 @@ def from_tensors(tensors: Mapping[str, Any], source: str, levels: int = LEVELS) 
       levels: how many of the quantizer's levels to take, the first ones.
 
     Raises:
-      UserError: names the first key that is missing, of another shape or type, or in excess; or fewer levels than
-        asked for.
+      UserError: names the first key that is missing, of another shape or type, or in excess; or another number of
+        levels than the 16 kHz codec has.
     """
     checkpoint = _Checkpoint(tensors, source)
     fields, there = _read_fields(checkpoint, levels)
+    if there != RELEASED_LEVELS:
+        raise UserError(f"{source}: has {there} levels; expected {RELEASED_LEVELS}, those of the 16 kHz codec ({FILE})")
     model = Dac(**fields)
     flat, known = {}, set()
     for path, leaf in flax.traverse_util.flatten_dict(abstract_params(model), sep="/").items():

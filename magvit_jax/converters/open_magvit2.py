@@ -63,6 +63,11 @@ class Converted(NamedTuple):
         """Number of parameters."""
         return sum(value.size for value in flax.traverse_util.flatten_dict(self.params).values())
 
+    @property
+    def note(self) -> str:
+        """What was taken, for people."""
+        return f"{self.weights} weights; {self.ignored} other keys left out"
+
 
 def from_tensors(tensors: Mapping[str, Any], source: str, weights: str | None = None) -> Converted:
     """The tokenizer in a checkpoint's tensors; widths, depths and image or video are read off their shapes.

@@ -9,7 +9,8 @@ began.
 import functools
 import itertools
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -218,6 +219,38 @@ def read_frames(path: str, start: int = 0, count: int | None = None, stride: int
         yield _rgb(frame)
     if count is not None and given < count:
         raise Unreadable(f"{given} of {count} frames can be decoded from frame {start} on")
+
+
+def read_numbers(path: str, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+    """The frames of these numbers, which never fall, as `read_frames` gives them; one wanted twice comes twice.
+
+    Raises:
+      Unreadable: damaged, or ending before the last of them.
+    """
+    wanted = Counter(numbers)
+    first, left = min(wanted), len(wanted)
+    for number, frame in enumerate(_from_frame(path, first), first):
+        if number in wanted:
+            picture = _rgb(frame)
+            yield from itertools.repeat(picture, wanted[number])
+            left -= 1
+            if not left:
+                return
+    raise Unreadable(f"{len(wanted) - left} of {len(wanted)} frames can be decoded from frame {first} on")
+
+
+def frame_times(path: str) -> np.ndarray:
+    """When each frame is shown, float64 [T] in seconds on the file's clock, which its sound shares; rising.
+
+    Of a file whose times cannot be relied on, those of its frame rate. Raises Unreadable.
+    """
+    packets = _read_packets(path)
+    with _open(path) as container:
+        stream = _video_stream(container)
+        rate, base = float(stream.guessed_rate or 25), float(stream.time_base)
+    if not packets.seekable:
+        return np.arange(len(packets.times)) / rate
+    return np.asarray(packets.times) * base
 
 
 def probe(path: str) -> VideoInfo:

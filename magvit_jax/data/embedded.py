@@ -12,7 +12,7 @@ shorter side and times in units of the clip, so other sizes and frame counts sho
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,8 +39,8 @@ _ENLARGE = 6  # sprite pixels per digit pixel: fine enough for bilinear sampling
 
 
 @functools.cache
-def digit_images(split: str) -> np.ndarray:
-    """The split's source images: float32 [N, 8, 8] in [0, 1]. N is 1,500 for "train", 297 for "test"."""
+def _digits(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The split's images [N, 8, 8] in [0, 1], and which digit each shows."""
     from sklearn.datasets import load_digits  # a second of import time that only this data set should cost
 
     images, digits = load_digits(return_X_y=True)
@@ -51,7 +51,17 @@ def digit_images(split: str) -> np.ndarray:
         rank[members] = np.arange(len(members))
     by_rank = np.lexsort((digits, rank))  # one image of each digit in turn: any prefix is class-balanced
     chosen = by_rank[:TEST_IMAGES] if split == "test" else by_rank[TEST_IMAGES:]
-    return (images[chosen].reshape(-1, 8, 8) / 16.0).astype(np.float32)
+    return (images[chosen].reshape(-1, 8, 8) / 16.0).astype(np.float32), digits[chosen]
+
+
+def digit_images(split: str) -> np.ndarray:
+    """The split's source images: float32 [N, 8, 8] in [0, 1]. N is 1,500 for "train", 297 for "test"."""
+    return _digits(split)[0]
+
+
+def digit_values(split: str) -> np.ndarray:
+    """Which digit each of `digit_images` shows, int [N] from 0 to 9."""
+    return _digits(split)[1]
 
 
 @functools.cache
@@ -167,20 +177,52 @@ def _render(sprite: np.ndarray, path: Path, height: int, width: int) -> np.ndarr
     return _bilinear(sprite, cos * dy - sin * dx + middle, sin * dy + cos * dx + middle)
 
 
+class Drawn(NamedTuple):
+    """What clip `index` of a split shows.
+
+    Fields:
+      image: number of its digit in `digit_images`.
+      label: position of its motion in `MOTIONS`.
+      path: time_T in [0, 1] -> where the digit is at these times, as of `MOTIONS`.
+    """
+
+    image: int
+    label: int
+    path: Callable[[np.ndarray], Path]
+
+
+def drawn(seed: int, split: str, index: int, height: int, width: int) -> Drawn:
+    """Clip `index` of a split, for frames of `height` x `width`. The label is index modulo classes."""
+    rng = np.random.default_rng((seed, SPLITS.index(split), index))
+    label, image = index % len(MOTIONS), int(rng.integers(len(digit_images(split))))
+    motion, state, unit = list(MOTIONS.values())[label], rng.bit_generator.state, min(height, width)
+
+    def path(time_T: np.ndarray) -> Path:
+        rng.bit_generator.state = state  # the same motion, at whatever times
+        return motion(rng, time_T, height / unit, width / unit)
+
+    return Drawn(image, label, path)
+
+
+def frame_times(frames: int) -> np.ndarray:
+    """Times of the frames of a clip, float64 [T] from 0 to 1."""
+    return np.arange(frames) / max(frames - 1, 1)
+
+
+def coverage(drawing: Drawn, split: str, frames: int, height: int, width: int) -> np.ndarray:
+    """How much of each pixel the digit covers, float32 [T, H, W] in [0, 1]."""
+    sprite = _sprite(digit_images(split)[drawing.image])
+    return _render(sprite, drawing.path(frame_times(frames)), height, width)
+
+
 def render_clip(
     seed: int, split: str, index: int, frames: int, height: int, width: int
 ) -> tuple[np.ndarray, int]:
-    """Clip `index` of a split: (video uint8 [T, H, W, 3], label). The label is index modulo classes."""
-    rng = np.random.default_rng((seed, SPLITS.index(split), index))
-    label = index % len(MOTIONS)
-    images = digit_images(split)
-    sprite = _sprite(images[rng.integers(len(images))])
-    unit = min(height, width)
-    time_T = np.arange(frames) / max(frames - 1, 1)
-    motion = list(MOTIONS.values())[label]
-    coverage_THW = _render(sprite, motion(rng, time_T, height / unit, width / unit), height, width)
+    """Clip `index` of a split: (video uint8 [T, H, W, 3], label)."""
+    drawing = drawn(seed, split, index, height, width)
+    coverage_THW = coverage(drawing, split, frames, height, width)
     video = BACKGROUND + coverage_THW[..., None] * (FOREGROUND - BACKGROUND)
-    return (video * 255 + 0.5).astype(np.uint8), label
+    return (video * 255 + 0.5).astype(np.uint8), drawing.label
 
 
 class MovingDigits:

@@ -24,7 +24,9 @@ _DECODED_AT_START = 5000
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
+    """A usable file, and the position of its label in `class_names`."""
+
     path: str
     label: int
 
@@ -60,7 +62,7 @@ class ImageFolder(FolderSource):
                 f"{path} has 1 usable image: expected at least 2, one to train on and one to test on"
             )
         mine = one_side(path, entries, usable, split, held_out)
-        self._pictures = [_Picture(e.path, labels[e.label]) for e in usable if e.path in mine]
+        self._pictures = [Picture(e.path, labels[e.label]) for e in usable if e.path in mine]
         self._cache = FrameCache(cache_mb)
 
     def __len__(self) -> int:
@@ -73,13 +75,17 @@ class ImageFolder(FolderSource):
 
     def clip(self, index: int, rng: np.random.Generator, spec: ClipSpec, train: bool) -> dict[str, Any]:
         """See `Source.clip`. A file that turns out damaged is replaced by the next one, counted and named."""
-        _check_frames(spec)
-        picture, video = self._fall_forward(
-            self._pictures, index, functools.partial(self._read, rng, spec, train)
-        )
+        picture, video = self.find(index, rng, spec, train)
         return {"video": video, "label": np.int32(picture.label)}
 
-    def _read(self, rng: np.random.Generator, spec: ClipSpec, train: bool, picture: _Picture) -> np.ndarray:
+    def find(
+        self, index: int, rng: np.random.Generator, spec: ClipSpec, train: bool
+    ) -> tuple[Picture, np.ndarray]:
+        """Clip `index` and the file that it comes from."""
+        _check_frames(spec)
+        return self._fall_forward(self._pictures, index, functools.partial(self._read, rng, spec, train))
+
+    def _read(self, rng: np.random.Generator, spec: ClipSpec, train: bool, picture: Picture) -> np.ndarray:
         area = (spec.height, spec.width)
         cover = pixels.random_cover(rng, area, spec.smallest_crop) if train else area
         resized = self._resized(picture.path, area) if cover == area else _covering(picture.path, cover)

@@ -27,6 +27,15 @@ def _permutation(seed: int, epoch: int, length: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(length)
 
 
+def example_at(source: Source, spec: ClipSpec, seed: int, position: int, train: bool) -> Mapping[str, Any]:
+    """The example at a position of a source's endless stream, with that position as its "index"."""
+    epoch, index = divmod(position, len(source))
+    if train:
+        index = int(_permutation(seed, epoch, len(source))[index])
+    clip = source.clip(index, np.random.default_rng((seed, position)), spec, train)
+    return {**clip, "index": np.uint32(position % 2**32)}
+
+
 class _Stream:
     """Random access to this host's examples from `start_step` on, in the order it will see them."""
 
@@ -42,11 +51,7 @@ class _Stream:
     def __getitem__(self, local_index: int) -> Mapping[str, Any]:
         step, within = divmod(int(local_index), self.local_size)
         position = (self.start_step + step) * self.batch_size + self.offset + within
-        epoch, index = divmod(position, len(self.source))
-        if self.train:
-            index = int(_permutation(self.seed, epoch, len(self.source))[index])
-        clip = self.source.clip(index, np.random.default_rng((self.seed, position)), self.spec, self.train)
-        return {**clip, "index": np.uint32(position % 2**32)}
+        return example_at(self.source, self.spec, self.seed, position, self.train)
 
 
 class _Prefix:
@@ -89,7 +94,8 @@ def _read_options() -> grain.ReadOptions:
     return grain.ReadOptions(num_threads=max(2, min(8, (os.cpu_count() or 2) // 2)), prefetch_buffer_size=4)
 
 
-def _check_stream(source, batch_size, seed, start_step, shard_index, shard_count) -> None:
+def check_stream(source, batch_size, seed, start_step, shard_index, shard_count) -> None:
+    """UserError for what no stream of batches can be made of."""
     if len(source) == 0:
         raise UserError("the data source has no clips: expected at least 1")
     if batch_size < 1 or batch_size % shard_count:
@@ -131,7 +137,7 @@ def batches(
     Raises:
       UserError: a batch that does not divide among the shards, an empty source, a negative number.
     """
-    _check_stream(source, batch_size, seed, start_step, shard_index, shard_count)
+    check_stream(source, batch_size, seed, start_step, shard_index, shard_count)
     stream = _Stream(
         source,
         spec,
@@ -144,14 +150,19 @@ def batches(
     )
     # Batching comes before the split among threads and processes: their number cannot change what is in a
     # batch.
-    dataset = grain.MapDataset.source(stream).batch(stream.local_size).to_iter_dataset(_read_options())
+    return iterate(grain.MapDataset.source(stream).batch(stream.local_size), workers)
+
+
+def iterate(dataset: grain.MapDataset, workers: int) -> BatchIterator:
+    """The elements of a dataset of batches, made ahead in threads, or in so many processes where that is above 0."""
+    ahead = dataset.to_iter_dataset(_read_options())
     if workers:
         if not flags.FLAGS.is_parsed():  # Grain reads absl flags, which a notebook or a test never parses
             flags.FLAGS.mark_as_parsed()
-        dataset = dataset.mp_prefetch(
+        ahead = ahead.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
         )
-    return BatchIterator(dataset, copy=workers > 0)
+    return BatchIterator(ahead, copy=workers > 0)
 
 
 def eval_batches(source: Source, spec: ClipSpec, *, batch_size: int, num: int | None = None) -> BatchIterator:
@@ -160,7 +171,7 @@ def eval_batches(source: Source, spec: ClipSpec, *, batch_size: int, num: int | 
     The last batch is smaller when `batch_size` does not divide them. Keys as in `batches`, "index" being the
     clip's number in the source.
     """
-    _check_stream(source, batch_size, 0, 0, 0, 1)
+    check_stream(source, batch_size, 0, 0, 0, 1)
     prefix = _Prefix(source, spec, len(source) if num is None else min(num, len(source)))
     if prefix.num < 1:
         raise UserError(f"{num} clips asked for: expected at least 1")

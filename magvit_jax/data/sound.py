@@ -23,11 +23,13 @@ class Sound(NamedTuple):
       sample_rate: in Hz.
       note: what was converted on the way, for people, such as "48000 Hz resampled to 16000 Hz, 2 channels averaged";
         empty where nothing was.
+      start: seconds on the file's clock at which it begins: a video's sound need not begin with its first frame.
     """
 
     audio_S: np.ndarray
     sample_rate: int
     note: str
+    start: float
 
 
 def read_sound(path: str | os.PathLike, sample_rate: int) -> Sound:
@@ -36,7 +38,7 @@ def read_sound(path: str | os.PathLike, sample_rate: int) -> Sound:
     Raises:
       UserError: no such file, one that cannot be decoded, or one without sound; or a bad sample rate.
     """
-    channels_CS, rate = _decode(os.fspath(path))
+    channels_CS, rate, start = _decode(os.fspath(path))
     notes = []
     audio_S = channels_CS.mean(axis=0)
     if rate != sample_rate:
@@ -44,7 +46,7 @@ def read_sound(path: str | os.PathLike, sample_rate: int) -> Sound:
     if len(channels_CS) > 1:
         notes.append(f"{len(channels_CS)} channels averaged")
     audio_S = resample(audio_S, rate, sample_rate).astype(np.float32)
-    return Sound(audio_S, sample_rate, ", ".join(notes))
+    return Sound(audio_S, sample_rate, ", ".join(notes), start)
 
 
 def resample(audio_S: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
@@ -64,8 +66,8 @@ def resample(audio_S: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     return scipy.signal.resample_poly(audio_S, up, down, window=taps)
 
 
-def _decode(path: str) -> tuple[np.ndarray, int]:
-    """(float32 [channels, samples], rate) of the first sound track."""
+def _decode(path: str) -> tuple[np.ndarray, int, float]:
+    """(float32 [channels, samples], rate, start in seconds) of the first sound track."""
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; expected a sound or a video with sound")
     try:
@@ -76,11 +78,8 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
             rate = stream.rate
             # Of the sample format only: libswresample would mix channels with gains of its own.
             planar = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
-            parts = [
-                part.to_ndarray()
-                for frame in (*container.decode(stream), None)
-                for part in planar.resample(frame)
-            ]
+            frames = [*container.decode(stream), None]
+            parts = [part.to_ndarray() for frame in frames for part in planar.resample(frame)]
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
@@ -88,4 +87,4 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
         raise UserError(f"{path}: not a readable sound ({reason})") from error
     if not parts:
         raise UserError(f"{path}: no sample can be decoded; expected a sound or a video with sound")
-    return np.concatenate(parts, axis=1), rate
+    return np.concatenate(parts, axis=1), rate, float(frames[0].time or 0)

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from magvit_jax.data import pixels
-from magvit_jax.data.cache import FrameCache
-from magvit_jax.data.decode import Unreadable, VideoInfo, probe, read_frames
+from magvit_jax.data.decode import Unreadable, VideoInfo, probe
 from magvit_jax.data.files import VIDEO_EXTENSIONS, Entry, check_held_out, find_files, label_entries, one_side
 from magvit_jax.data.folder import FolderSource, check_files
+from magvit_jax.data.frame_store import FrameStore
 from magvit_jax.data.sources import ClipSpec
 from magvit_jax.errors import UserError
 
@@ -68,8 +68,8 @@ class VideoFolder(FolderSource):
         else:
             mine = one_side(path, entries, usable, split, held_out)
             self._videos = [video for video in videos if video.path in mine]
-        self._video_ids, self._windows = _clip_table([video.frames // spec.span for video in self._videos])
-        self._cache = FrameCache(cache_mb)
+        self._video_ids, self._windows = clip_table([video.frames // spec.span for video in self._videos])
+        self._store = FrameStore(cache_mb)
 
     def __len__(self) -> int:
         return len(self._video_ids)
@@ -110,15 +110,8 @@ class VideoFolder(FolderSource):
 
     def _frames(self, video: _Video, start: int, spec: ClipSpec) -> np.ndarray:
         """The clip's frames before cropping, out of the cache where the file has its place there."""
-        size, _ = _sizes(video.info, spec)
-        whole = functools.partial(_decode, video.path, size, 0, video.info.frames, 1)
-        try:
-            cached = self._cache.get((video.path, size), video.info.frames * size[0] * size[1] * 3, whole)
-        except Unreadable:  # somewhere in the file; this clip's part of it may be sound
-            cached = None
-        if cached is not None:
-            return cached[start : start + spec.span : spec.stride]
-        return _decode(video.path, size, start, spec.frames, spec.stride)
+        numbers = range(start, start + spec.span, spec.stride)
+        return self._store.frames(video.path, video.info, _sizes(video.info, spec)[0], numbers)
 
 
 def _entries(path: str) -> list[Entry]:
@@ -162,8 +155,12 @@ def _cut_in_time(video: _Video, test: bool, spec: ClipSpec, held_out: float) -> 
     return replace(video, first=for_train, frames=for_test)
 
 
-def _clip_table(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """(video, window) of each clip, int32 [N]: one clip of each video, then second ones, and so on."""
+def clip_table(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(video, window) of each clip, int32 [N]: one clip of each video, then second ones, and so on.
+
+    Args:
+      counts: clips of each video.
+    """
     counts = np.asarray(counts)
     video_ids = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     windows = np.arange(len(video_ids)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -178,20 +175,18 @@ def _spread(count: int) -> tuple[int, ...]:
 
 
 def _test_start(frames: int, span: int, window: int) -> int:
-    count = frames // span
+    return spread_start(frames - span, frames // span, window)
+
+
+def spread_start(last: int, count: int, window: int) -> int:
+    """The start of test clip `window` of a video that has `count` of them: evenly over 0 ... `last`, neighbours in
+    number far apart; in the middle where there is one."""
     if count == 1:
-        return (frames - span) // 2
-    return (frames - span) * _spread(count)[window % count] // (count - 1)
+        return last // 2
+    return last * _spread(count)[window % count] // (count - 1)
 
 
 def _sizes(info: VideoInfo, spec: ClipSpec) -> tuple[tuple[int, int], tuple[int, int]]:
     """(height, width) that frames are resized to, and that of the part which is kept."""
     area = (spec.height, spec.width)
     return pixels.cover_size((info.height, info.width), area), area
-
-
-def _decode(path: str, size: tuple[int, int], start: int, count: int, stride: int) -> np.ndarray:
-    frames = np.empty((count, *size, 3), np.uint8)
-    for number, frame in enumerate(read_frames(path, start, count, stride)):
-        frames[number] = pixels.resize(frame, size)
-    return frames

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from magvit_jax import bundles, data
+from magvit_jax import bundles, data, metrics
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation.small_features import shipped
-from magvit_jax.experiments import files, measures
+from magvit_jax.experiments import files, measures, multimodal_measures
 from magvit_jax.experiments.models import models
 
-MEASURES = ("reconstruction", "generation", "time")
+MEASURES = ("reconstruction", "generation", "multimodal", "time")
 BATCH = 64
 #: Of the clips that all runs are measured on; no run trains with it.
 MEASURED_SEED = 1000
@@ -33,6 +33,7 @@ class Group:
       read: frames of each that are read; 0 for as many as the model is trained on.
       frames: frames of it that are compared, the first ones; 0 for all.
       scratch: start from nothing, also where the thesis starts from another model (`init_from`).
+      clips_of: the groups CLIPS_OF_embedded and CLIPS_OF_videos say what the clips are.
     """
 
     set: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class Group:
     read: int = 0
     frames: int = 0
     scratch: bool = False
+    clips_of: str = "data"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +89,9 @@ class Scale:
     def config(self, model: str, seed: int) -> ConfigDict:
         """The training config of one run; what it starts from is not filled in yet."""
         group, own = self.group(model), models()[model]
-        clips = "data_embedded" if self.videos is None else "data_videos"
+        clips = f"{group.clips_of}_{'embedded' if self.videos is None else 'videos'}"
         overrides = [*self.groups[clips].set, *group.set, *own.mini_set]
-        config = own.load(*overrides)
+        config = own.load_mini(*overrides)
         if group.scratch:
             config.inflation.update(method="", discriminator=False)
         config.seed = config.data.seed = seed
@@ -106,6 +108,8 @@ class Scale:
     def measure(self, model: str, workdir: Path, config: ConfigDict) -> dict[str, Any]:
         """The values of a trained model, by name."""
         group = self.group(model)
+        if group.measure == "multimodal":
+            return dict(values=self._multimodal(workdir, config, group))
         clips = self.held_out(config, group)
         if group.measure == "reconstruction":
             tokenizer = bundles.load_tokenizer(workdir)
@@ -116,6 +120,13 @@ class Scale:
         if group.measure == "time":
             return dict(values=measures.efficiency(generator, clips[0]["video"]))
         return dict(values=measures.generation(generator, clips))
+
+    def _multimodal(self, workdir: Path, config: ConfigDict, group: Group) -> dict[str, float]:
+        wanted = ConfigDict(dict(config.data.to_dict(), seed=MEASURED_SEED))
+        clips = multimodal_measures.read_clips(wanted, "test", group.clips)
+        heard = multimodal_measures.read_clips(config.data, "train", group.clips).with_sound()
+        noise_F = metrics.mean_spectrum(heard.audio)
+        return multimodal_measures.measure(bundles.load_generator(workdir), clips, noise_F)
 
     def held_out(self, config: ConfigDict, group: Group) -> Sequence[Mapping[str, np.ndarray]]:
         """The clips that all runs on this data are measured on."""

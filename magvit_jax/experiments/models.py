@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,9 +38,10 @@ class Model:
     Attributes:
       config: a shipped config, with its variant.
       data: key of its `Dataset`.
-      tokenizer, init_from: keys of models that it needs; "" for none.
+      tokenizer, sound_tokenizer, init_from: keys of models that it needs; "" for none.
       set: overrides "key=value" of the config.
       mini: key of the settings in mini.toml that shrink it; "" where nothing does.
+      mini_config: the config that is shrunk, where that is another one.
       why_not_mini: why nothing does.
       mini_set: more such overrides at mini scale.
     """
@@ -47,22 +49,32 @@ class Model:
     config: str
     data: str
     tokenizer: str = ""
+    sound_tokenizer: str = ""
     init_from: str = ""
     set: tuple[str, ...] = ()
     mini: str = ""
+    mini_config: str = ""
     why_not_mini: str = "it has no recipe at mini scale"
     mini_set: tuple[str, ...] = ()
 
     @property
     def needs(self) -> Mapping[str, str]:
         """The models that it starts from, by the field of the config that names their folder."""
-        found = dict(tokenizer=self.tokenizer, init_from=self.init_from)
+        found = {field: getattr(self, field) for field in ("tokenizer", "sound_tokenizer", "init_from")}
         return {field: name for field, name in found.items() if name}
 
     def load(self, *overrides: str) -> ConfigDict:
         """Its config with its own overrides, then these; of two of the same field the later one holds."""
-        last = dict(one.split("=", 1) for one in (*self.set, *overrides))
-        return load_config(self.config, [f"--config.{field}={value}" for field, value in last.items()])
+        return _load(self.config, self.set, overrides)
+
+    def load_mini(self, *overrides: str) -> ConfigDict:
+        """The same of the config that is shrunk; `set` is of `config`, and not of another one."""
+        return _load(self.mini_config, overrides) if self.mini_config else self.load(*overrides)
+
+
+def _load(config: str, *overrides: Iterable[str]) -> ConfigDict:
+    last = dict(one.split("=", 1) for one in itertools.chain(*overrides))
+    return load_config(config, [f"--config.{field}={value}" for field, value in last.items()])
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from magvit_jax.experiments.models import datasets, missing_data, models
 from magvit_jax.experiments.records import measure_of
 from magvit_jax.experiments.tables import Column, Table
 from magvit_jax.generation.generator import Generator
+from magvit_jax.generation.multimodal import MultimodalGenerator
 from magvit_jax.tokenizer.tokenizer import Tokenizer
 from magvit_jax.workflows.metric_sets import open_metric_set
 
@@ -34,6 +35,9 @@ EIGHT = (
     "horizontal_outpainting", "dynamic_outpainting", "central_inpainting", "dynamic_inpainting",
 )  # fmt: skip
 TEN = (*EIGHT, "class_conditional", "class_conditional_frame_prediction")
+
+
+Trained = Tokenizer | Generator | MultimodalGenerator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +102,16 @@ class Scale:
         return dict(values=values, missing=missing)
 
     def _protocol(
-        self, trained: Tokenizer | Generator, name: str, task: str, columns: Sequence[Column], folder: Path
+        self, trained: Trained, name: str, task: str, columns: Sequence[Column], folder: Path
     ) -> tuple[dict[str, float], dict[str, str]]:
         wanted = [column.metric for column in columns]
         chosen = protocol(name)
         if chosen.frames == 0:
             how = f"`magvit reconstruct --stream`, then `magvit evaluate --samples=DIR --protocol={name}`"
             return {}, dict.fromkeys(wanted, f"whole videos: {how}")
+        if isinstance(trained, MultimodalGenerator):
+            how = f"`magvit generate`, then `magvit evaluate --samples=DIR --protocol={name}`"
+            return {}, dict.fromkeys(wanted, f"clips of given texts: {how}")
         if isinstance(trained, Tokenizer):
             return reconstructed(trained, chosen, wanted, folder, self.weights_dir, self.say)
         if task not in ("eight", "ten"):
@@ -119,9 +126,9 @@ class Scale:
         return {key: float(np.mean([found[key] for found in each])) for key in each[0]}, lacking
 
 
-def without_clips(trained: Tokenizer | Generator) -> dict[str, float]:
+def without_clips(trained: Trained) -> dict[str, float]:
     """What does not hang on any clip's content: lengths and times of a generator, on this machine."""
-    if isinstance(trained, Tokenizer):
+    if not isinstance(trained, Generator):
         return {}
     found = measures.efficiency(trained, np.zeros((BATCH, *trained.clip.shape, 3), np.uint8))
     return found | dict(frames_per_second=1 / found["seconds_per_frame"])

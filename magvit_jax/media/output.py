@@ -13,15 +13,21 @@ SHOWN = 8  # examples in a picture: more cannot be told apart
 STEP_RATE = 2.0  # decoding steps a second
 
 
-def write_clip(stem: Path, video_THWC: np.ndarray, fps: float) -> None:
-    """`stem`.mp4 and `stem`.gif, small clips enlarged so that players show them at a size one can see; `stem`.png of a
-    clip of one frame, an image, as it is."""
+def write_clip(
+    stem: Path,
+    video_THWC: np.ndarray,
+    fps: float,
+    audio_S: np.ndarray | None = None,
+    sample_rate: int | None = None,
+) -> Path:
+    """`stem`.mp4, with its sound where there is one, and `stem`.gif, small clips enlarged so that players show them
+    at a size one can see; `stem`.png of a clip of one frame, an image, as it is. Returns the mp4 or the png."""
     if len(video_THWC) == 1:
-        write_png(_named(stem, ".png"), video_THWC[0])
-        return
+        return write_png(_named(stem, ".png"), video_THWC[0])
     scale = viewing_scale(*video_THWC.shape[1:3])
-    write_mp4(_named(stem, ".mp4"), video_THWC, fps, scale)
     write_gif(_named(stem, ".gif"), video_THWC, fps, scale)
+    sound = dict(audio_S=audio_S, sample_rate=sample_rate)
+    return write_mp4(_named(stem, ".mp4"), video_THWC, fps, scale, **sound)
 
 
 def write_beside(stem: Path, clips: Mapping[str, np.ndarray], fps: float) -> None:

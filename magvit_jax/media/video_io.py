@@ -14,6 +14,7 @@ from magvit_jax.errors import UserError
 from magvit_jax.media import animation
 from magvit_jax.media.atomic import replacing, write_bytes
 from magvit_jax.media.pixels import check_fps, check_video, upscale
+from magvit_jax.media.sound_io import SoundTrack
 
 _BT601 = 5  # ffmpeg's AVCOL_SPC_BT470BG: the matrix swscale uses for RGB -> YUV unless told otherwise
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
@@ -21,7 +22,14 @@ _PILLOW_SUFFIXES = (".gif", ".webp", ".png", ".jpg", ".jpeg")
 
 
 def write_mp4(
-    path: str | os.PathLike, video_THWC: np.ndarray, fps: float = 8.0, scale: int = 1, crf: int = 12
+    path: str | os.PathLike,
+    video_THWC: np.ndarray,
+    fps: float = 8.0,
+    scale: int = 1,
+    crf: int = 12,
+    *,
+    audio_S: np.ndarray | None = None,
+    sample_rate: int | None = None,
 ) -> Path:
     """Writes an H.264 mp4 (yuv420p, so every player shows it), whole or not at all.
 
@@ -35,50 +43,62 @@ def write_mp4(
         scale: whole factor by which every pixel is enlarged (nearest neighbour); an even one gives every
             pixel a colour of its own.
         crf: x264's constant rate factor, 0 (lossless in YUV) to 51; 12 is visually lossless.
+        audio_S: its sound, float [S] in [-1, 1], as AAC in the same file; it may be shorter or longer.
+        sample_rate: of the sound in Hz, with it.
 
     Returns:
         The path.
     """
-    with mp4_writer(path, fps, scale, crf) as write:
-        write(video_THWC)
+    with mp4_writer(path, fps, scale, crf, sample_rate) as write:
+        write(video_THWC, audio_S)
     return Path(path)
 
 
 @contextlib.contextmanager
 def mp4_writer(
-    path: str | os.PathLike, fps: float = 8.0, scale: int = 1, crf: int = 12
-) -> Iterator[Callable[[np.ndarray], None]]:
+    path: str | os.PathLike, fps: float = 8.0, scale: int = 1, crf: int = 12, sample_rate: int | None = None
+) -> Iterator[Callable[..., None]]:
     """`write_mp4` for a video that comes in parts: yields a function that takes uint8 [T, H, W, 3], again and again.
+
+    With a `sample_rate` the file has a sound track, and the function takes the samples that go with the frames as well.
 
     The file is there when the block ends; a block that ends with an error, or without a frame, leaves none, and what
     was at `path` before stays.
 
     Raises:
-        ValueError: a part of another size than the first, or no frame at all.
+        ValueError: a part of another size than the first, no frame at all, or sound without a sample rate.
     """
     rate = Fraction(check_fps(fps)).limit_denominator(1001)
     with (
         replacing(path) as temporary,
         av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container,
     ):
-        stream = None
+        stream = track = None
 
-        def write(video_THWC: np.ndarray) -> None:
-            nonlocal stream
+        def write(video_THWC: np.ndarray, audio_S: np.ndarray | None = None) -> None:
+            nonlocal stream, track
+            if audio_S is not None and sample_rate is None:
+                raise ValueError(f"{path}: expected a sample rate with the sound")
             video_THWC = _even(upscale(check_video(video_THWC), scale))
             size = video_THWC.shape[1:3]
-            stream = stream or _h264(container, rate, size, crf)
+            if stream is None:
+                stream = _h264(container, rate, size, crf)
+                track = None if sample_rate is None else SoundTrack(container, sample_rate)
             if size != (stream.height, stream.width):
                 raise ValueError(
                     f"expected frames of {stream.height}x{stream.width}, got {size[0]}x{size[1]}"
                 )
             for frame_HWC in video_THWC:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame_HWC, format="rgb24")))
+            if audio_S is not None:
+                track.write(audio_S)
 
         yield write
         if stream is None:
             raise ValueError(f"{path}: no frame was written")
         container.mux(stream.encode(None))
+        if track is not None:
+            track.finish()
 
 
 def _h264(container: av.container.OutputContainer, rate: Fraction, size: tuple[int, int], crf: int):

@@ -53,12 +53,45 @@ def log_spectral_distance(reference, estimate) -> np.ndarray:
     reference, estimate = _pair(reference, estimate)
     if reference.shape[-1] < WINDOW:
         raise UserError(f"log_spectral_distance: {reference.shape[-1]} samples; expected {WINDOW} or more")
-    power_a, power_b = _powers(reference), _powers(estimate)
-    floor = power_a.max((-2, -1), keepdims=True) * 10.0 ** (FLOOR_DB / 10.0)
-    if (floor == 0).any():
-        raise UserError("log_spectral_distance: a reference is silent; expected one that is not zero throughout")
+    return _distance(_powers(reference), _powers(estimate))
+
+
+def mean_spectrum(sounds) -> np.ndarray:
+    """The geometric mean of the power spectra of all windows of sounds, float64 [257].
+
+    It is the one spectrum that is nearest to them by squared dB; see `mean_spectrum_distance`. Each sound's powers are
+    raised to 80 dB below its highest.
+
+    Args:
+      sounds: float [N, S], none of them silent, S at least 512.
+    """
+    power = _powers(np.asarray(sounds, np.float64))
+    return np.exp(np.log(np.maximum(power, _floor(power))).mean((0, 1)))
+
+
+def mean_spectrum_distance(reference, spectrum_F: np.ndarray) -> np.ndarray:
+    """As `log_spectral_distance`, from one power spectrum that stands for every window: what a constant noise reaches.
+
+    Args:
+      reference: float [..., S].
+      spectrum_F: of `mean_spectrum`.
+    """
+    power = _powers(np.asarray(reference, np.float64))
+    return _distance(power, np.broadcast_to(spectrum_F, power.shape))
+
+
+def _distance(power_a: np.ndarray, power_b: np.ndarray) -> np.ndarray:
+    floor = _floor(power_a)
     difference = 10.0 * np.log10(np.maximum(power_a, floor) / np.maximum(power_b, floor))
     return np.sqrt(np.square(difference).mean(-1)).mean(-1)
+
+
+def _floor(power: np.ndarray) -> np.ndarray:
+    """80 dB below the highest power of each sound, [..., 1, 1]."""
+    floor = power.max((-2, -1), keepdims=True) * 10.0 ** (FLOOR_DB / 10.0)
+    if (floor == 0).any():
+        raise UserError("log_spectral_distance: a reference is silent; expected one that is not zero throughout")
+    return floor
 
 
 def _pair(reference, estimate) -> tuple[np.ndarray, np.ndarray]:

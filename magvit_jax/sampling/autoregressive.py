@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
 from magvit_jax.sampling.draw import check, draw
+from magvit_jax.tokens.videopoet.allowed import restrict
 from magvit_jax.typing import Array, PRNGKey, PyTree
 
 #: unconditional bool [B'] -> (logits [B', F, V] of the first token, cache)
@@ -29,6 +30,7 @@ def decode(
     guidance_scale: float = 0.0,
     given_BN: Array | None = None,
     is_given_BN: Array | None = None,
+    allowed_BN2: Array | None = None,
 ) -> Array:
     """Decodes `num_tokens` tokens, each from the ones before it; token i of an example is drawn from fold_in(key, i).
 
@@ -43,6 +45,9 @@ def decode(
             unconditional branch.
         given_BN, is_given_BN: ids that are known, where the second is True: they are returned as they are, and the
             tokens after them follow from them (teacher forcing).
+        allowed_BN2: int32, the first id that each token may be and the one after the last, for a model of one factor;
+            no other is drawn, whatever guidance, temperature, top_k and top_p make of its logits. Where the two are
+            equal nothing may come: the token is 0, the first of equals.
 
     Returns:
         int32 ids [B, N].
@@ -57,27 +62,34 @@ def decode(
         given_BN, is_given_BN = jnp.zeros((batch, num_tokens), jnp.int32), jnp.zeros((batch, num_tokens), bool)
     if not given_BN.shape == is_given_BN.shape == (batch, num_tokens):
         raise UserError(f"known ids {given_BN.shape}, places {is_given_BN.shape}: expected {(batch, num_tokens)}")
+    if allowed_BN2 is not None and allowed_BN2.shape != (batch, num_tokens, 2):
+        raise UserError(f"allowed ids {allowed_BN2.shape}: expected {(batch, num_tokens, 2)}")
     copies = 2 if guidance_scale else 1
 
-    def choose(logits, index, given_B, is_given_B):
+    def choose(logits, index, given_B, is_given_B, allowed_B2):
         logits_BFV = logits.astype(jnp.float32)
         if guidance_scale:
             logits_BFV = logits_BFV[:batch] + guidance_scale * (logits_BFV[:batch] - logits_BFV[batch:])
+        if allowed_B2 is not None:
+            if logits_BFV.shape[1] != 1:
+                raise UserError(f"allowed ids for codes of {logits_BFV.shape[1]} factors: expected one")
+            logits_BFV = restrict(logits_BFV, allowed_B2[:, None])
         index_keys_B = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys_B)
         ids_B, _ = draw(logits_BFV, index_keys_B, temperature, top_k, top_p)
         return jnp.where(is_given_B, given_B.astype(jnp.int32), ids_B)
 
     def body(carry, xs):
         ids_B, cache = carry
-        index, given_B, is_given_B = xs
+        index, *known = xs
         logits, cache = step(jnp.tile(ids_B, copies), cache, index - 1)
-        ids_B = choose(logits, index, given_B, is_given_B)
+        ids_B = choose(logits, index, *known)
         return (ids_B, cache), ids_B
 
     logits, cache = prefill(jnp.arange(copies * batch) >= batch)
-    index_N = jnp.arange(num_tokens)
-    first_B = choose(logits, index_N[0], given_BN[:, 0], is_given_BN[:, 0])
-    _, rest_NB = jax.lax.scan(body, (first_B, cache), (index_N[1:], given_BN.T[1:], is_given_BN.T[1:]))
+    by_token = jax.tree.map(lambda x_BN: jnp.swapaxes(x_BN, 0, 1), (given_BN, is_given_BN, allowed_BN2))
+    xs = (jnp.arange(num_tokens), *by_token)
+    first_B = choose(logits, *jax.tree.map(lambda x: x[0], xs))
+    _, rest_NB = jax.lax.scan(body, (first_B, cache), jax.tree.map(lambda x: x[1:], xs))
     return jnp.concatenate([first_B[:, None], rest_NB.T], axis=1)
 
 

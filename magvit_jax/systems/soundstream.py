@@ -13,10 +13,12 @@ from ml_collections import ConfigDict
 
 from magvit_jax import metrics
 from magvit_jax.errors import UserError
-from magvit_jax.tokenizer.adversarial import HINGE
+from magvit_jax.systems.sound_adversary import SoundAdversary
 from magvit_jax.tokenizer.codebook import batch_use
 from magvit_jax.tokenizer.soundstream import losses, residual_vq
-from magvit_jax.tokenizer.soundstream.discriminator import StftDiscriminator, Verdict
+from magvit_jax.tokenizer.soundstream.codec import codec_params
+from magvit_jax.tokenizer.soundstream.discriminator import StftDiscriminator
+from magvit_jax.tokenizer.soundstream.initial import initial_params
 from magvit_jax.tokenizer.soundstream.model import SoundStream
 from magvit_jax.tokenizer.soundstream.residual_vq import Assignments, Codebooks, Quantized
 from magvit_jax.training.optimizers import make_optimizer
@@ -25,6 +27,7 @@ from magvit_jax.training.state import TrainState
 from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
 
 KIND = "sound_tokenizer"
+TERMS = ("reconstruction", "waveform", "commitment", "adversarial", "features")  # of `LossWeights`
 
 
 class SoundStreamState(flax.struct.PyTreeNode):
@@ -33,6 +36,11 @@ class SoundStreamState(flax.struct.PyTreeNode):
     generator: TrainState
     discriminator: TrainState
     books: Codebooks
+
+    @property
+    def eval_params(self) -> PyTree:
+        """The parameters to ship, those of a `SoundStreamCodec`."""
+        return codec_params(self.generator.eval_params, self.books.codes_QKD)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Quantization:
             )
 
 
-class SoundTokenizer:
+class SoundStreamSystem:
     """A `System`: trains SoundStream on {"audio": float32 [B, S]}."""
 
     kind = KIND
@@ -94,7 +102,8 @@ class SoundTokenizer:
         samples: int,
         sample_rate: int,
     ):
-        self.model, self.quantization, self.discriminator = model, quantization, discriminator
+        self.model, self.quantization = model, quantization
+        self.adversary = SoundAdversary(discriminator, weights.adversarial, weights.features)
         self.weights, self.windows, self.ema_decay = weights, windows, ema_decay
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
         self.samples, self.sample_rate = samples, sample_rate
@@ -106,13 +115,23 @@ class SoundTokenizer:
 
     def init(self, rng: PRNGKey) -> SoundStreamState:
         audio_BS = jnp.zeros((1, self.samples))
-        generator = self.model.init(rng, audio_BS)["params"]
-        discriminator = self.discriminator.init(jax.random.fold_in(rng, 1), audio_BS)["params"]
+        generator = initial_params(self.model, rng, audio_BS)
+        discriminator = initial_params(self.adversary.discriminator, jax.random.fold_in(rng, 1), audio_BS)
         q = self.quantization
         return SoundStreamState(
             generator=TrainState.create(generator, self.optimizer, self.ema_decay),
             discriminator=TrainState.create(discriminator, self.discriminator_optimizer),
             books=Codebooks.create(q.levels, q.size, self.model.latent_dim),
+        )
+
+    def described(self) -> dict[str, Any]:
+        """What a bundle says of the codec, as plain JSON values."""
+        model, q = self.model, self.quantization
+        sizes = dict(channels=model.channels, strides=list(model.strides), latent_dim=model.latent_dim)
+        return dict(
+            codec="soundstream",
+            model=dict(sizes, levels=q.levels, codebook_size=q.size),
+            sample_rate=self.sample_rate,
         )
 
     def warm_start(self, state: SoundStreamState) -> SoundStreamState:
@@ -125,26 +144,19 @@ class SoundTokenizer:
         audio_BS = microbatch["audio"]
         level_key, pick_key = jax.random.split(rng)
         levels_B = self._draw_levels(level_key, audio_BS.shape[0])
-        real = self._judge(state.discriminator.params, audio_BS)
 
-        def generator_loss(params: PyTree):
+        def forward(params: PyTree) -> tuple[tuple[Array, Array], Quantized]:
             quantized, output_BS = self._reconstruct(params, state.books.codes_QKD, audio_BS, levels_B)
-            total, parts = self._generator_loss(state, audio_BS, output_BS, real, quantized)
-            return total, (parts, quantized, output_BS)
+            return (output_BS, quantized.commitment), quantized
 
-        grads, (parts, quantized, output_BS) = jax.grad(generator_loss, has_aux=True)(state.generator.params)
-
-        def discriminator_loss(params: PyTree):
-            real, fake = self._judge(params, audio_BS), self._judge(params, jax.lax.stop_gradient(output_BS))
-            terms = [HINGE.real(r.logits_BTF) + HINGE.fake(f.logits_BTF) for r, f in zip(real, fake, strict=True)]
-            logits = dict(logits_real=_mean_logit(real), logits_fake=_mean_logit(fake))
-            total = sum(terms) / len(terms)
-            return total, dict(logits, discriminator_loss=total)
-
-        judge_grads, judged = jax.grad(discriminator_loss, has_aux=True)(state.discriminator.params)
+        (output_BS, commitment), pullback, quantized = jax.vjp(forward, state.generator.params, has_aux=True)
+        slopes, metrics = jax.grad(self._own_loss, argnums=(0, 1), has_aux=True)(output_BS, commitment, audio_BS)
+        judged = self.adversary.judge(state.discriminator.params, audio_BS, output_BS)
+        (grads,) = pullback((slopes[0] + judged.slope_BS, slopes[1]))
+        metrics |= judged.metrics | self._use(quantized.ids_BTQ)
+        metrics["loss"] = sum(getattr(self.weights, name) * metrics[f"{name}_loss"] for name in TERMS)
         counts = residual_vq.assignments(pick_key, quantized, self.quantization.size)
-        aux = parts | judged | self._use(quantized.ids_BTQ) | counts._asdict()
-        return dict(generator=grads, discriminator=judge_grads), aux
+        return dict(generator=grads, discriminator=judged.grads), metrics | counts._asdict()
 
     def apply(
         self, state: SoundStreamState, grads: PyTree, aux: dict[str, Array]
@@ -203,22 +215,17 @@ class SoundTokenizer:
         quantized = residual_vq.quantize(codes_QKD, z_BTD, levels_B)
         return quantized, self.model.apply(variables, quantized.z_BTD, method="decode")
 
-    def _generator_loss(
-        self, state: SoundStreamState, audio_BS: Array, output_BS: Array, real: list[Verdict], quantized: Quantized
+    def _own_loss(
+        self, output_BS: Array, commitment: Array, audio_BS: Array
     ) -> tuple[Array, dict[str, Array]]:
-        fake = self._judge(state.discriminator.params, output_BS)
-        parts = dict(
+        """What the generator loses without an adversary."""
+        terms = dict(
             reconstruction=losses.spectral_distance(audio_BS, output_BS, self.windows, self.sample_rate),
             waveform=jnp.abs(audio_BS - output_BS).mean(),
-            commitment=quantized.commitment,
-            adversarial=sum(HINGE.generator(verdict.logits_BTF) for verdict in fake) / len(fake),
-            features=losses.feature_matching([v.features for v in real], [v.features for v in fake]),
+            commitment=commitment,
         )
-        total = sum(getattr(self.weights, name) * value for name, value in parts.items())
-        return total, dict({f"{name}_loss": value for name, value in parts.items()}, loss=total)
-
-    def _judge(self, params: PyTree, audio_BS: Array) -> list[Verdict]:
-        return self.discriminator.apply({"params": params}, audio_BS)
+        total = sum(getattr(self.weights, name) * value for name, value in terms.items())
+        return total, {f"{name}_loss": value for name, value in terms.items()}
 
     def _draw_levels(self, rng: PRNGKey, batch: int) -> Array:
         """int32 [B]: the levels that count for each example."""
@@ -234,11 +241,7 @@ class SoundTokenizer:
         }
 
 
-def _mean_logit(verdicts: list[Verdict]) -> Array:
-    return sum(verdict.logits_BTF.mean() for verdict in verdicts) / len(verdicts)
-
-
-def build(config: ConfigDict) -> SoundTokenizer:
+def build(config: ConfigDict) -> SoundStreamSystem:
     """The system of a whole training config.
 
     Raises:
@@ -258,7 +261,7 @@ def build(config: ConfigDict) -> SoundTokenizer:
         raise UserError(f"training.microbatches: {training.microbatches}; expected 1, codebooks follow whole batches")
     if config.init_from:
         raise UserError(f"config.init_from: {config.init_from}; expected none, sound tokenizers begin from scratch")
-    return SoundTokenizer(
+    return SoundStreamSystem(
         model=model,
         quantization=Quantization(**_fields(config.quantizer)),
         discriminator=StftDiscriminator(**_fields(config.discriminator)),

@@ -187,6 +187,8 @@ class Dac(nn.Module):
     codebook_size: int
     codebook_dim: int
 
+    streams = False  # its convolutions look ahead; no annotation, so that it is no field
+
     def setup(self):
         self.encoder = Encoder(self.encoder_channels, tuple(self.encoder_strides), self.latent_dim)
         self.decoder = Decoder(self.decoder_channels, tuple(self.decoder_strides))
@@ -198,6 +200,18 @@ class Dac(nn.Module):
     def samples_per_latent(self) -> int:
         """Product of the strides."""
         return math.prod(self.encoder_strides)
+
+    @property
+    def context(self) -> int:
+        """Latents on each side beyond which neither a latent nor a sample depends on anything."""
+        unit = sum(3 * dilation for dilation in DILATIONS)
+        seen, samples = 3, 1  # by the encoder, in samples
+        for stride in self.encoder_strides:
+            seen, samples = seen + samples * (unit + 2 * stride), samples * stride
+        heard, rate = 3.0, 1  # by the decoder, in latents; up to three outputs more by the last convolution
+        for stride in self.decoder_strides:
+            heard, rate = heard + 2 / rate + unit / (rate * stride), rate * stride
+        return math.ceil(max(seen / samples + 1, heard + 3 / rate))
 
     def __call__(self, audio_BS: Array) -> Array:
         """The sound through encoder, quantizer and decoder: what `init` runs."""

@@ -101,7 +101,8 @@ def train(
         # ------------------------------------------------------------------ data
         def train_batches(start: int) -> Iterator[Batch]:
             local = train_batches_fn(start, *process_shard(mesh))
-            return global_batches(local, system.data_keys, mesh, training.microbatches)
+            image_keys = getattr(system, "image_keys", ())
+            return global_batches(local, system.data_keys, mesh, training.microbatches, image_keys)
 
         def eval_batches() -> Iterator[Batch]:
             return whole_batches(eval_batches_fn(), mesh)

@@ -103,7 +103,11 @@ def jit_train_step(system: System, microbatches: int, abstract: LoopState, mesh:
 
 
 def global_batches(
-    local_batches: Iterator[Mapping[str, np.ndarray]], keys: Iterable[str], mesh: Mesh, microbatches: int
+    local_batches: Iterator[Mapping[str, np.ndarray]],
+    keys: Iterable[str],
+    mesh: Mesh,
+    microbatches: int,
+    image_keys: Iterable[str] = (),
 ) -> Iterator[Batch]:
     """Batches on the mesh from this process's rows of them.
 
@@ -111,13 +115,15 @@ def global_batches(
       local_batches: dicts of arrays [B / shard_count, ...], see `partitioning.process_shard`.
       keys: those to move to the devices.
       microbatches: into how many parts a step splits the batch.
+      image_keys: those of a batch that has "image", for a system that takes batches of videos and of images.
 
     Raises:
       UserError: a key is missing, or B does not divide by the microbatches and the mesh.
     """
-    keys, sharding = tuple(keys), batch_sharding(mesh)
+    video_keys, image_keys, sharding = tuple(keys), tuple(image_keys), batch_sharding(mesh)
     _, shard_count = process_shard(mesh)
     for local in local_batches:
+        keys = image_keys if image_keys and "image" in local else video_keys
         _require_keys(local, keys)
         rows = {len(local[key]) for key in keys}
         if len(rows) != 1:

@@ -21,6 +21,7 @@ class System(Protocol):
     """
 
     #: Keys of the batch that `gradients` reads; the loop moves no others to the devices.
+    #: A system that is also trained on batches of images has `image_keys`, those of a batch with the key "image".
     data_keys: tuple[str, ...]
     #: Evaluators by name: (state, iterator of batches) -> values by name.
     evaluators: Mapping[str, Evaluator]

@@ -43,11 +43,37 @@ class Cache(NamedTuple):
             stacked: one array for all layers, as scanned layers need it.
             heads, kv_heads, head_width: N, G and E.
         """
-        length = cache_length(positions, heads, kv_heads, head_width, dtype)
-        shape_BGSE = (batch, kv_heads, length, head_width)
-        if stacked:
-            room = KeyValues.empty((layers, *shape_BGSE), dtype)
-        else:
-            room = tuple(KeyValues.empty(shape_BGSE, dtype) for _ in range(layers))
+        room, length = empty_layers(
+            batch,
+            positions,
+            layers=layers,
+            stacked=stacked,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_width=head_width,
+            dtype=dtype,
+        )
         segment_BS = None if condition is None else used_segments(condition, (batch, length))
         return cls(room, segment_BS, jnp.zeros((), jnp.int32))
+
+
+def empty_layers(
+    batch: int,
+    positions: int,
+    *,
+    layers: int,
+    stacked: bool,
+    heads: int,
+    kv_heads: int,
+    head_width: int,
+    dtype: Dtype,
+) -> tuple[tuple[KeyValues, ...] | KeyValues, int]:
+    """Keys and values of every layer, with room for so many positions, and S, which may be more (`cache_length`).
+
+    Arguments as of `Cache.empty`.
+    """
+    length = cache_length(positions, heads, kv_heads, head_width, dtype)
+    shape_BGSE = (batch, kv_heads, length, head_width)
+    if stacked:
+        return KeyValues.empty((layers, *shape_BGSE), dtype), length
+    return tuple(KeyValues.empty(shape_BGSE, dtype) for _ in range(layers)), length

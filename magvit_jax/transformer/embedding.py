@@ -17,7 +17,7 @@ class TiedEmbedding(nn.Module):
 
     Attributes:
         codes: K; ids below it are visual codes. A power of two where factors > 1.
-        num_special: number of other ids, which follow the codes.
+        num_special: number of other ids, which follow the codes; 0 for none.
         factors: F; each code is embedded as the sum of F rows of tables of V = K**(1/F) rows.
         width: D.
         embedding_init: initializer of every row.
@@ -35,15 +35,17 @@ class TiedEmbedding(nn.Module):
         self.sub_codes = factorize.sub_codes(self.codes, self.factors)
         rows = param(self.embedding_init, None, "vocab", "embed")
         self.code_rows = self.param("code_embedding", rows, (self.factors, self.sub_codes, self.width))
-        special = param(self.embedding_init, "vocab", "embed")
-        self.special_rows = self.param("special_embedding", special, (self.num_special, self.width))
+        if self.num_special:
+            special = param(self.embedding_init, "vocab", "embed")
+            self.special_rows = self.param("special_embedding", special, (self.num_special, self.width))
         bias = param(nn.initializers.zeros, None, "vocab")
         self.bias = self.param("bias", bias, (self.factors, self.sub_codes))
 
     def embed(self, ids_BL: Array) -> Array:
         """int [B, L] -> [B, L, D]."""
         x_BLD = sum(rows[self._sub_ids(ids_BL)[..., f]] for f, rows in enumerate(self.code_rows))
-        return self._mixed(x_BLD, self.special_rows[self._special_ids(ids_BL)], ids_BL)
+        special_BLD = self.special_rows[self._special_ids(ids_BL)] if self.num_special else None
+        return self._mixed(x_BLD, special_BLD, ids_BL)
 
     def embed_shared(self, ids_BL: Array, parts: TokenParts) -> tuple[Array, tuple[Array, Array]]:
         """`embed`, and the head of `tied_logits` in a copy [S, ...] for each part of the batch, for training on a mesh.
@@ -55,10 +57,12 @@ class TiedEmbedding(nn.Module):
         batch, length = ids_BL.shape
         padded = length + -length % parts.length_parts
         ids_ST = parts.split(jnp.pad(ids_BL, ((0, 0), (0, padded - length))))
-        special_SVD = parts.copies(constrain(self.special_rows, None, "activation_embed"))
-        special_STD = jax.vmap(lambda rows_VD, ids_T: rows_VD[ids_T])(special_SVD, self._special_ids(ids_ST))
         x_STD, rows_SFVD = look_up(rows_SFVD, self._sub_ids(ids_ST))
-        x_BLD, special_BLD = (parts.join(x, batch, padded)[:, :length] for x in (x_STD, special_STD))
+        x_BLD, special_BLD = parts.join(x_STD, batch, padded)[:, :length], None
+        if self.num_special:
+            special_SVD = parts.copies(constrain(self.special_rows, None, "activation_embed"))
+            special_STD = jax.vmap(lambda rows_VD, ids_T: rows_VD[ids_T])(special_SVD, self._special_ids(ids_ST))
+            special_BLD = parts.join(special_STD, batch, padded)[:, :length]
         return self._mixed(x_BLD, special_BLD, ids_BL), (rows_SFVD, bias_SFV)
 
     def _sub_ids(self, ids: Array) -> Array:
@@ -67,9 +71,10 @@ class TiedEmbedding(nn.Module):
     def _special_ids(self, ids: Array) -> Array:
         return jnp.where(ids < self.codes, 0, ids - self.codes)
 
-    def _mixed(self, x_BLD: Array, special_BLD: Array, ids_BL: Array) -> Array:
-        x_BLD = jnp.where((ids_BL < self.codes)[..., None], x_BLD, special_BLD).astype(self.dtype)
-        return constrain(x_BLD, "activation_batch", "activation_length", "activation_embed")
+    def _mixed(self, x_BLD: Array, special_BLD: Array | None, ids_BL: Array) -> Array:
+        if special_BLD is not None:
+            x_BLD = jnp.where((ids_BL < self.codes)[..., None], x_BLD, special_BLD)
+        return constrain(x_BLD.astype(self.dtype), "activation_batch", "activation_length", "activation_embed")
 
     def attend(self, x_BND: Array) -> Array:
         """[B, N, D] -> float32 logits [B, N, F, V] of each factor's sub-id."""

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 
 from magvit_jax.errors import UserError
 from magvit_jax.nn.attention import Mask
-from magvit_jax.nn.decoder import DecoderLayer, RMSNorm
-from magvit_jax.nn.remat import rematerialised
+from magvit_jax.nn.decoder import RMSNorm
 from magvit_jax.nn.token_parts import TokenParts
 from magvit_jax.partitioning import constrain, param
 from magvit_jax.tokens.prefix import Condition
 from magvit_jax.tokens.vocabulary import PREFIX_LENGTH
 from magvit_jax.transformer.base import INIT, used_segments
 from magvit_jax.transformer.cache import Cache
+from magvit_jax.transformer.decoder_stack import apply_layers, decoder_layers
 from magvit_jax.transformer.embedding import TiedEmbedding
 from magvit_jax.typing import Array, Dtype
 
@@ -51,11 +51,6 @@ class PrefixLanguageModel(nn.Module):
     remat: str
 
     def setup(self):
-        if self.heads % self.kv_heads or self.head_width % 2:
-            raise UserError(
-                f"prefix LM: {self.heads} heads on {self.kv_heads} kv_heads of head_width {self.head_width}: expected a"
-                " multiple, and an even width"
-            )
         self.embedding = TiedEmbedding(
             codes=self.codes,
             num_special=self.num_special,
@@ -66,26 +61,16 @@ class PrefixLanguageModel(nn.Module):
         )
         if self.condition_length:
             self.condition_row = self.param("condition_embedding", param(INIT, "embed"), (self.width,))
-        fields = dict(
+        self.stack = decoder_layers(
+            layers=self.layers,
             heads=self.heads,
             kv_heads=self.kv_heads,
             head_width=self.head_width,
             mlp_dim=self.mlp_dim,
-            depth=self.layers,
             dtype=self.dtype,
+            scan_layers=self.scan_layers,
+            remat=self.remat,
         )
-        layer = rematerialised(DecoderLayer, self.remat, scanned=self.scan_layers)
-        if self.scan_layers:
-            self.stack = nn.scan(
-                layer,
-                variable_axes={"params": 0},
-                split_rngs={"params": True},
-                in_axes=(nn.broadcast, nn.broadcast, 0, nn.broadcast),
-                length=self.layers,
-                metadata_params={nn.PARTITION_NAME: "layers"},
-            )(**fields)
-        else:
-            self.stack = [layer(**fields) for _ in range(self.layers)]
         self.final_norm = RMSNorm(self.dtype)
 
     def __call__(self, ids_BL: Array, deterministic: bool = True, condition: Condition | None = None) -> Array:
@@ -188,14 +173,7 @@ class PrefixLanguageModel(nn.Module):
         return Mask.prefix_lm(prefix_B, q_segment_BL=q_segment_BL, k_segment_BS=k_segment_BS)
 
     def _decode(self, x_BLD, position_BL, mask, caches, start):
-        """The layers, and their caches: a tuple, or one stacked along its first axis with `scan_layers`."""
-        if self.scan_layers:
-            return self.stack(x_BLD, position_BL, mask, caches, start)
-        written = []
-        for index, layer in enumerate(self.stack):
-            x_BLD, cache = layer(x_BLD, position_BL, mask, None if caches is None else caches[index], start)
-            written.append(cache)
-        return x_BLD, None if caches is None else tuple(written)
+        return apply_layers(self.stack, x_BLD, position_BL, mask, caches, start)
 
     def _check(self, ids_BL: Array, condition: Condition | None) -> None:
         if not PREFIX_LENGTH <= ids_BL.shape[1] <= self.max_length:

@@ -1,5 +1,7 @@
-"""What the commands do, for those who call it from Python: train, reconstruct, generate, generate_long, gallery,
-evaluate, convert, convert_pretrained, export, tokenize, write_clips (the command `shards`)."""
+"""What the commands do, for those who call it from Python: train, reconstruct, generate, generate_long,
+generate_multimodal, generate_multimodal_long, gallery,
+evaluate, convert, convert_pretrained, export, tokenize, write_clips (the command `shards`), and of sound
+reconstruct_sounds, tokenize_sounds."""
 
 from magvit_jax.workflows.compile import compile_ahead
 from magvit_jax.workflows.conditions import UserMask
@@ -11,13 +13,18 @@ from magvit_jax.workflows.export import export
 from magvit_jax.workflows.gallery import gallery
 from magvit_jax.workflows.generate import generate
 from magvit_jax.workflows.generate_long import generate_long
+from magvit_jax.workflows.generate_multimodal import generate_multimodal
+from magvit_jax.workflows.generate_multimodal_long import generate_multimodal_long
+from magvit_jax.workflows.multimodal_files import Files
 from magvit_jax.workflows.reconstruct import reconstruct
 from magvit_jax.workflows.shards import Share, open_recordings, write_clips
 from magvit_jax.workflows.shards import describe as describe_shards
+from magvit_jax.workflows.sounds import reconstruct_sounds, tokenize_sounds
 from magvit_jax.workflows.tokenize import tokenize
 from magvit_jax.workflows.train import train
 
 __all__ = [
+    "Files",
     "Share",
     "compile_ahead",
     "convert",
@@ -30,9 +37,13 @@ __all__ = [
     "gallery",
     "generate",
     "generate_long",
+    "generate_multimodal",
+    "generate_multimodal_long",
     "open_recordings",
     "reconstruct",
+    "reconstruct_sounds",
     "tokenize",
+    "tokenize_sounds",
     "train",
     "write_clips",
 ]

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from magvit_jax import systems
 from magvit_jax.aot.compile import compile_step, compile_without_code, make_report
 from magvit_jax.aot.report import Report
+from magvit_jax.aot.sound_tokenizer import AbstractSoundTokenizer, read_sound_tokenizer
 from magvit_jax.aot.step import Request, build_step, flops_per_batch
 from magvit_jax.aot.tokenizer import AbstractTokenizer, read_tokenizer
 from magvit_jax.aot.topology import get_topology
@@ -22,6 +23,7 @@ def compile_ahead(
     *,
     what: str = "train",
     tokenizer: ConfigDict | None = None,
+    sound_tokenizer: ConfigDict | None = None,
     classes: int = 0,
     slices: int = 1,
     task: str | None = None,
@@ -41,6 +43,7 @@ def compile_ahead(
         tokenizer's reconstruction, of `data.eval_batch_size` clips.
       tokenizer: of a generator, the config its tokenizer is trained with; by default `config.tokenizer` is a bundle or
         a workdir.
+      sound_tokenizer: of a multimodal generator, likewise.
       classes: of the data, which is not read.
       slices: so many slices of that topology.
       task: what is sampled; the first in alphabetical order by default.
@@ -53,7 +56,8 @@ def compile_ahead(
         networks that are not there, or no TPU compiler. A program that does not fit is no error, but in the report.
     """
     frozen = None if systems.kind(config) == "tokenizer" else _tokenizer(config, tokenizer)
-    request = Request(config, frozen, topology, slices, what, task, classes)
+    sound = _sound_tokenizer(config, sound_tokenizer)
+    request = Request(config, frozen, topology, slices, what, task, classes, sound)
     step = build_step(request)
     compiled = compile_step(step, request) if code else compile_without_code(request)
     found = get_topology(topology, slices)
@@ -72,3 +76,12 @@ def _tokenizer(config: ConfigDict, given: ConfigDict | None) -> AbstractTokenize
             "config such as magvit2/video_tokenizer"
         )
     return read_tokenizer(Path(config.tokenizer))
+
+
+def _sound_tokenizer(config: ConfigDict, given: ConfigDict | None) -> AbstractSoundTokenizer | None:
+    if given is not None:
+        if systems.kind(given) != "sound_tokenizer":
+            raise UserError(f"config.sound_tokenizer: config {given.name!r} is of no sound tokenizer; expected one")
+        return AbstractSoundTokenizer.from_config(given)
+    path = config.get("sound_tokenizer", "")
+    return read_sound_tokenizer(Path(path)) if path else None

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from magvit_jax import bundles, systems
 from magvit_jax.errors import UserError
+from magvit_jax.systems import multimodal_lm
 from magvit_jax.tokenizer.inflation import inflate
 from magvit_jax.training.loading import load_state
 from magvit_jax.training.workdir import CHECKPOINTS, load_config
@@ -40,6 +41,8 @@ def initial_params(config: ConfigDict, system: Any) -> dict[str, PyTree]:
     bundle = bundles.read(config.init_from)
     if bundle.kind != system.kind:
         raise UserError(f"{name} holds a {bundle.kind}; expected a {system.kind}")
+    if bundle.kind == multimodal_lm.KIND:
+        _require_same_tokenizers(bundle, system, name)
     params = bundle.params if bundle.kind == "tokenizer" else bundle.params["transformer"]
     if not inflation.method:
         bundles.require_same_params(params, system.abstract_params(), str(config.init_from))
@@ -53,6 +56,16 @@ def initial_params(config: ConfigDict, system: Any) -> dict[str, PyTree]:
             f"{name}, discriminator",
         )
     return dict(params=inflate(params, system.abstract_params(), inflation.method, name), **start)
+
+
+def _require_same_tokenizers(bundle: bundles.Bundle, system: Any, name: str) -> None:
+    """UserError unless the tokens are those that the model was trained on."""
+    models = {bundles.WORKDIR_TOKENIZER: system.rows.tokenizer, bundles.SOUND_TOKENIZER: system.rows.sound}
+    for field, model in models.items():
+        known = bundle.config[field]["fingerprint"] if field in bundle.config else None
+        found = None if model is None else model.fingerprint
+        if found != known:
+            raise UserError(f"{name} was trained with {field} {known} (a fingerprint); config.{field} is {found}")
 
 
 def _discriminator_of(workdir: Path) -> PyTree:

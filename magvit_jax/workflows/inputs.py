@@ -2,7 +2,7 @@
 named."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,9 +14,16 @@ Read = TypeVar("Read")
 
 
 def each_file(
-    source: str | os.PathLike, read: Callable[[Path], Read], say: Callable[[str], None]
+    source: str | os.PathLike,
+    read: Callable[[Path], Read],
+    say: Callable[[str], None],
+    extensions: Sequence[str] = MEDIA,
+    what: str = "video or image",
 ) -> Iterator[Read]:
     """What `read` gives of the file, or of each file of a folder in the order of names.
+
+    Args:
+      extensions: of the files of a folder that count, which `what` names.
 
     Raises:
       UserError: the one file is bad, by `read`; or a folder has no file that is good.
@@ -26,7 +33,7 @@ def each_file(
         yield read(source)
         return
     found = skipped = 0
-    for name in find_files(source, MEDIA, "video or image"):
+    for name in find_files(source, extensions, what):
         try:
             result = read(Path(name))
         except UserError as error:
@@ -36,6 +43,6 @@ def each_file(
         found += 1
         yield result
     if not found:
-        raise UserError(f"{source}: none of its {skipped} video and image files could be read")
+        raise UserError(f"{source}: none of its {skipped} {what.replace(' or ', ' and ')} files could be read")
     if skipped:
         say(f"{skipped} of {found + skipped} files skipped")

@@ -18,10 +18,12 @@ from magvit_jax.training import loop
 from magvit_jax.training.checkpoints import latest_step
 from magvit_jax.training.state import LoopState
 from magvit_jax.training.workdir import FREE_KEYS
+from magvit_jax.workflows import multimodal_data
 from magvit_jax.workflows.initial import initial_params
 
 #: Paths are free: what they lead to is part of the run by fingerprint and class names, and folders may move.
-PATH_KEYS = ("tokenizer", "init_from", "data.path", "data.tfds.data_dir")
+PATH_KEYS = ("tokenizer", "sound_tokenizer", "init_from", "data.path", "data.tfds.data_dir")
+PATH_KEYS += ("data.images.path", "data.flow", "data.depth", "text.t5")
 
 
 def train(
@@ -41,29 +43,43 @@ def train(
     """
     workdir = Path(workdir)
     spec = data.build_spec(config.data)
-    sources = {split: data.build_source(config.data, split) for split in ("train", "test")}
-    class_names = tuple(sources["train"].class_names)
-    tokenizer = _tokenizer(config, workdir)
+    multimodal = None
+    if config.data.source in data.MULTIMODAL:
+        multimodal = multimodal_data.build(config)
+        sources = multimodal.sources
+    else:
+        sources = {split: data.build_source(config.data, split) for split in ("train", "test")}
+    class_names = () if multimodal is not None else tuple(sources["train"].class_names)  # texts take their place
+    frozen = _frozen_models(config, workdir)
+    tokenizer, sound = (frozen.get(field) for field in bundles.FROZEN)
     _require_pixels_or_tokens_of(tokenizer, config, sources)
+    built = None if tokenizer is None else bundles.build_tokenizer(tokenizer)
     system = systems.build(
         config,
-        tokenizer=None if tokenizer is None else bundles.build_tokenizer(tokenizer),
+        tokenizer=built,
         num_classes=len(class_names),
+        sound=None if sound is None else bundles.build_sound_tokenizer(sound),
+        words=None if multimodal is None else multimodal.words,
     )
     extra: dict[str, Any] = {"class_names": list(class_names)}
-    if tokenizer is not None:
-        extra["tokenizer"] = tokenizer.config["fingerprint"]
+    extra |= {field: bundle.config["fingerprint"] for field, bundle in frozen.items()}
+    if multimodal is not None:
+        extra |= multimodal.extra
     if system.kind == "tokenizer":
         system.load_networks()
     # Looked at before the workdir is claimed; a run that goes on does not need the folder any more.
     start = initial_params(config, system) if latest_step(workdir) is None else {}
 
     def warm_start(state: Any) -> Any:
-        if tokenizer is not None and jax.process_index() == 0:
-            bundles.write(tokenizer, workdir / bundles.WORKDIR_TOKENIZER)
+        for field, bundle in frozen.items() if jax.process_index() == 0 else ():
+            bundles.write(bundle, workdir / field)
         return system.warm_start(state, **start)
 
     def train_batches(start_step: int, shard_index: int, shard_count: int) -> data.BatchIterator:
+        if multimodal is not None:
+            # A latent frame of a video has as many tokens as an image.
+            images = 1 if built is None else built.model.latent_shape(spec.frames, spec.height, spec.width)[0]
+            return multimodal.train_batches(start_step, shard_index, shard_count, images_per_video=images)
         return data.batches(
             sources["train"],
             spec,
@@ -99,30 +115,37 @@ def write_samples(folder: Path, step: int, videos: Mapping[str, np.ndarray]) -> 
     media_output.write_comparison(folder / f"step_{step:07d}", videos)
 
 
-def _tokenizer(config: ConfigDict, workdir: Path) -> bundles.Bundle | None:
-    """The frozen tokenizer of a generator's run: the one that the workdir keeps since the run began, if it did."""
-    if systems.kind(config) != "generator":
-        return None
-    kept = workdir / bundles.WORKDIR_TOKENIZER
+def _frozen_models(config: ConfigDict, workdir: Path) -> dict[str, bundles.Bundle]:
+    """The frozen models of a generator's run: of `bundles.FROZEN`, which are fields of the config, kinds of models and
+    folders of the workdir. A model of video alone has no sound tokenizer."""
+    if systems.kind(config) not in bundles.GENERATORS:
+        return {}
+    fields = [field for field in bundles.FROZEN if field == bundles.WORKDIR_TOKENIZER or config.get(field)]
+    return {field: _frozen_model(config, workdir, field) for field in fields}
+
+
+def _frozen_model(config: ConfigDict, workdir: Path, field: str) -> bundles.Bundle:
+    """The model of one field: the one that the workdir keeps since the run began, if it did."""
+    kept = workdir / field
     if latest_step(workdir) is None or not kept.exists():
-        return _configured_tokenizer(config)
+        return _configured_model(config, field)
     bundle = bundles.read(kept)
-    if config.tokenizer and Path(config.tokenizer).exists():
-        found, began = (x.config["fingerprint"] for x in (_configured_tokenizer(config), bundle))
+    if config[field] and Path(config[field]).exists():
+        found, began = (x.config["fingerprint"] for x in (_configured_model(config, field), bundle))
         if found != began:
             raise UserError(
-                f"config.tokenizer: {config.tokenizer} is tokenizer {found}, but this run began with {began} "
+                f"config.{field}: {config[field]} is tokenizer {found}, but this run began with {began} "
                 f"({kept}); expected the same, or a new workdir"
             )
     return bundle
 
 
-def _configured_tokenizer(config: ConfigDict) -> bundles.Bundle:
-    if not config.tokenizer:
-        raise UserError("config.tokenizer is empty; expected the folder of a trained tokenizer")
-    bundle = bundles.read(config.tokenizer)
-    if bundle.kind != "tokenizer":
-        raise UserError(f"config.tokenizer: {config.tokenizer} holds a {bundle.kind}; expected a tokenizer")
+def _configured_model(config: ConfigDict, field: str) -> bundles.Bundle:
+    if not config[field]:
+        raise UserError(f"config.{field} is empty; expected the folder of a trained tokenizer")
+    bundle = bundles.read(config[field])
+    if bundle.kind != field:
+        raise UserError(f"config.{field}: {config[field]} holds a {bundle.kind}; expected a {field}")
     return bundle
 
 

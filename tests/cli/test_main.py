@@ -43,6 +43,7 @@ def test_help_needs_no_model(capsys):
         "train",
         "shards",
         "tokenize",
+        "embed-text",
         "reconstruct",
         "generate",
         "gallery",

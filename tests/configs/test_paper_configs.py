@@ -64,7 +64,7 @@ def test_shipped_configs_are_the_files_without_underscore():
 def test_shipped_config_loads_and_names_a_system(name):
     config = load_config(name, ["--config.training.steps=7", "--config.data.path=elsewhere"])
     assert config.training.steps == 7 and config.data.path == "elsewhere"
-    assert systems.kind(config) in ("tokenizer", "sound_tokenizer", "generator")
+    assert systems.kind(config) in ("tokenizer", "sound_tokenizer", "generator", "multimodal_generator")
     with pytest.raises(UserError, match="batch_sizes"):
         load_config(name, ["--config.data.batch_sizes=1"])
 

@@ -4,7 +4,10 @@ import flax.traverse_util
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+import magvit_jax
+from magvit_jax.cli.main import main
 from magvit_jax.converters import dac as converter
 from magvit_jax.converters.checkpoint import read_tensors
 from magvit_jax.errors import UserError
@@ -68,9 +71,9 @@ def test_the_released_model_by_its_keys_and_shapes():
 
 
 def test_sizes_and_levels_are_read_off_the_tensors():
-    tensors = random_tensors(TINY, levels=3)
+    tensors = random_tensors(TINY, levels=12)
     converted = converter.from_tensors(tensors, "weights.pth", levels=2)
-    assert converted.model == TINY and converted.levels == 3
+    assert converted.model == TINY and converted.levels == 12
     assert converted.params["decoder"]["block0_up"]["kernel"].shape == (10, 8, 4)
     v, g = (tensors[f"encoder.block.0.weight_{part}"] for part in "vg")
     expected = v[1, 0] * g[1, 0, 0] / np.linalg.norm(v[1])
@@ -89,15 +92,35 @@ def test_sizes_and_levels_are_read_off_the_tensors():
     ],
 )
 def test_a_key_that_does_not_fit_is_named(change, message):
-    tensors = random_tensors(TINY, levels=2)
+    tensors = random_tensors(TINY, levels=12)
     change(tensors)
     with pytest.raises(UserError, match=f"weights.pth.*{message}"):
         converter.from_tensors(tensors, "weights.pth", levels=2)
 
 
-def test_too_many_levels_are_refused():
-    with pytest.raises(UserError, match="has 2 levels; expected 4"):
-        converter.from_tensors(random_tensors(TINY, levels=2), "weights.pth")
+@pytest.mark.parametrize("levels, message", [(2, "has 2 levels; expected 4"), (9, "has 9 levels; expected 12.*16 kHz")])
+def test_codecs_of_other_rates_are_refused(levels, message):
+    with pytest.raises(UserError, match=message):
+        converter.from_tensors(random_tensors(TINY, levels=levels), "weights.pth")
+
+
+def test_convert_writes_a_bundle_that_loads_as_a_sound_tokenizer(tmp_path, capsys):
+    tensors = random_tensors(dict(TINY, levels=4), levels=12)
+    save_file(tensors, tmp_path / "weights.safetensors")
+    arguments = ["convert", "--source=dac", f"--checkpoint={tmp_path / 'weights.safetensors'}"]
+    assert main([*arguments, f"--output={tmp_path / 'dac'}"]) == 0
+    assert "(the first 4 of 12 levels)" in capsys.readouterr().out
+    tokenizer = magvit_jax.load_sound_tokenizer(tmp_path / "dac")
+    assert (tokenizer.sample_rate, tokenizer.samples_per_latent) == (16_000, 10)
+    assert (tokenizer.levels, tokenizer.codes) == (4, 16)
+    codebook = tokenizer.params["level_3"]["codebook"]
+    np.testing.assert_array_equal(codebook, tensors["quantizer.quantizers.3.codebook.weight"])
+    with pytest.raises(UserError, match="holds a sound_tokenizer; expected a tokenizer"):
+        magvit_jax.load_tokenizer(tmp_path / "dac")
+    assert main([*arguments, f"--output={tmp_path / 'x'}", "--weights=ema"]) == 2
+    assert "only one set" in capsys.readouterr().err
+    assert main(["convert", "--source=dac", "--checkpoint=absent.pth", f"--output={tmp_path / 'x'}"]) == 2
+    assert "absent.pth: no such file; expected the codec's weights_16khz.pth" in capsys.readouterr().err
 
 
 @pytest.mark.oracle
@@ -109,7 +132,7 @@ def test_ids_and_samples_are_those_of_the_pytorch_twin(tmp_path, request):
     import dac_twin
 
     torch.manual_seed(0)
-    twin = dac_twin.Twin(encoder=2, strides=(2, 5), decoder=8, levels=3, size=16, dim=3).eval()
+    twin = dac_twin.Twin(encoder=2, strides=(2, 5), decoder=8, levels=12, size=16, dim=3).eval()
     path = tmp_path / "weights_16khz.pth"
     torch.save({"state_dict": twin.state_dict(), "metadata": {"kwargs": {"encoder_dim": 2}}}, path)
     converted = converter.from_tensors(read_tensors(path), str(path), levels=2)

@@ -53,3 +53,24 @@ def test_silent_references_and_other_shapes_are_refused(metric):
 def test_a_short_sound_is_refused():
     with pytest.raises(UserError, match="512"):
         metrics.log_spectral_distance(np.ones(511), np.ones(511))
+
+
+def test_the_mean_spectrum_is_the_nearest_single_one():
+    rng = np.random.default_rng(0)
+    sounds = rng.normal(size=(3, 2048)) * np.linspace(0.1, 1.0, 2048)
+    spectrum_F = metrics.mean_spectrum(sounds)
+    assert spectrum_F.shape == (257,)
+
+    def squared(candidate_F):
+        return np.square(metrics.mean_spectrum_distance(sounds[:, :512], candidate_F)).sum()
+
+    # Of sounds of one window the mean of them all is the best: moving any part of it moves it away.
+    own_F = metrics.mean_spectrum(sounds[:, :512])
+    for factor in (0.8, 1.25):
+        moved_F = own_F * np.where(np.arange(257) < 100, factor, 1.0)
+        assert squared(moved_F) > squared(own_F)
+    # A steady tone repeats its spectrum in every window: the distance from its own mean is that of one window.
+    tone = np.sin(2 * np.pi * np.arange(2048) / 64)[None]
+    assert metrics.mean_spectrum_distance(tone, metrics.mean_spectrum(tone))[0] < 0.1
+    with pytest.raises(UserError, match="silent"):
+        metrics.mean_spectrum(np.zeros((1, 600)))

@@ -198,6 +198,18 @@ def test_only_what_the_system_needs_goes_to_the_devices():
     assert batch.keys() == {"x"} and batch["x"].sharding.shard_shape(batch["x"].shape)[0] == BATCH // 4
 
 
+def test_batches_of_images_have_their_own_keys_and_length():
+    videos = {"video": np.zeros((8, 2)), "audio": np.zeros((8, 3)), "index": np.arange(8)}
+    images = {"image": np.zeros((24, 2)), "label": np.zeros(24), "index": np.arange(24)}
+    keys, image_keys = ("video", "audio", "index"), ("image", "index")
+    mesh = make_mesh({"data": 4, "tensor": 2})
+    taken = list(global_batches(iter([videos, images, videos]), keys, mesh, 2, image_keys))
+    assert [set(batch) for batch in taken] == [set(keys), set(image_keys), set(keys)]
+    assert [len(batch["index"]) for batch in taken] == [8, 24, 8]
+    with pytest.raises(UserError, match="no 'video' among image, index, label"):
+        next(global_batches(iter([images]), keys, mesh, 2))
+
+
 def test_the_last_evaluation_batch_may_be_smaller():
     batches = list(whole_batches(toy_eval_batches(), make_mesh({"data": -1})))
     assert [len(batch["x"]) for batch in batches] == [16, 16, 7]

@@ -1,8 +1,11 @@
 """A run that starts from an image model: what is inflated, and what is refused."""
 
+from types import SimpleNamespace
+
 import flax.traverse_util
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from tiny_models import train_standing_still
 
 from magvit_jax import bundles, systems
@@ -139,3 +142,25 @@ def test_a_run_without_a_discriminator_has_none_to_give(tiny):
         UserError, match="tokenizer was trained without a discriminator; expected the workdir"
     ):
         initial_params(config, systems.build(config))
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (dict(tokenizer="a", sound_tokenizer="b"), None),
+        (dict(tokenizer="x", sound_tokenizer="b"), "was trained with tokenizer x .*; config.tokenizer is a"),
+        (dict(tokenizer="a"), "was trained with sound_tokenizer None .*; config.sound_tokenizer is b"),
+    ],
+)
+def test_a_multimodal_model_goes_on_with_its_own_tokenizers(kept, message, monkeypatch):
+    """Its rows of the embedding mean the tokens of these."""
+    rows = SimpleNamespace(tokenizer=SimpleNamespace(fingerprint="a"), sound=SimpleNamespace(fingerprint="b"))
+    system = SimpleNamespace(kind="multimodal_generator", rows=rows, abstract_params=dict)
+    config = {"kind": system.kind, "name": "kept"} | {name: {"fingerprint": value} for name, value in kept.items()}
+    monkeypatch.setattr(bundles, "read", lambda path: bundles.Bundle(config, {"transformer": {}}))
+    start = ConfigDict(dict(init_from="elsewhere"))
+    if message is None:
+        assert initial_params(start, system) == {"params": {}}
+        return
+    with pytest.raises(UserError, match=message):
+        initial_params(start, system)

@@ -1,0 +1,181 @@
+"""Files in, files out: conditions at the model's rates, videos with their sound in one mp4, and what is refused."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magvit_jax.data.sound import read_sound
+from magvit_jax.errors import UserError
+from magvit_jax.media.sound_io import write_wav
+from magvit_jax.media.video_io import read_video, write_mp4, write_png
+from magvit_jax.workflows import Files, UserMask, generate_multimodal, generate_multimodal_long
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import tiny_multimodal as tiny  # noqa: E402
+
+
+@pytest.fixture
+def generator():
+    return tiny.scripted()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A clip of known codes at 24 frames a second and 16 kHz, and parts of it."""
+    root, codes = tmp_path_factory.mktemp("files"), tiny.true_codes(1, 6)
+    video = tiny.pixels_of(codes["video"])[0].repeat(3, axis=0)
+    audio = tiny.sound_of(codes["audio"])[0].repeat(2)
+    write_mp4(root / "clip.mp4", video, 24, crf=0, audio_S=audio, sample_rate=16_000)
+    write_mp4(root / "silent.mp4", video, 24, crf=0)
+    write_mp4(root / "short.mp4", video[:12], 24)
+    write_mp4(root / "cut.mp4", video, 24, audio_S=audio[:9000], sample_rate=16_000)
+    write_wav(root / "sound.wav", audio, 16_000)
+    write_wav(root / "brief.wav", audio[:6000], 16_000)
+    write_wav(root / "nearly.wav", audio[:17_000], 16_000)
+    write_png(root / "image.png", video[0])
+    write_png(root / "mask.png", np.repeat(np.uint8([[[255] * 3] * 4 + [[0] * 3] * 4]), 8, axis=0))
+    return root
+
+
+def test_a_video_at_another_rate_gives_the_codes_of_its_clip(generator, files, tmp_path):
+    """Every third of 24 frames a second; both conversions are said, once."""
+    said = []
+    generate_multimodal(generator, "video_to_audio", tmp_path, files=Files(files / "clip.mp4"), say=said.append)
+    found = np.asarray(generator.program.prefixes[0].codes["video"])
+    assert np.mean(found == tiny.true_codes(1, 6)["video"]) > 0.8  # a mean may lie next to a step, and yuv rounds it
+    assert sum("24 frames a second are taken at 8, the nearest frame each" in line for line in said) == 1
+    # The file holds the video that was given and the sound that was made, in step with it.
+    path = tmp_path / "video_to_audio_0000.mp4"
+    assert read_video(path).shape[0] == 9
+    heard, made = read_sound(path, 8000).audio_S[:9000], tiny.sound_of(tiny.true_codes(1, 0)["audio"])[0]
+    assert np.corrcoef(heard, made[: heard.size])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "heard"),
+    [
+        ("audio_to_video", dict(audio="sound.wav"), 9),
+        ("audio_to_video", dict(video="clip.mp4"), 9),
+        ("audio_to_video", dict(audio="clip.mp4"), 9),
+        ("audio_video_continuation", dict(video="clip.mp4"), 1),
+        ("audio_video_continuation", dict(video="silent.mp4", audio="sound.wav"), 1),
+        ("audio_video_continuation", dict(video="image.png", audio="sound.wav"), 1),
+    ],
+)
+def test_sound_comes_from_where_it_is(generator, files, tmp_path, task, given, heard):
+    said = []
+    given = Files(**{name: files / value for name, value in given.items()})
+    path = generate_multimodal(generator, task, tmp_path, files=given, say=said.append)[0]
+    found = np.asarray(generator.program.prefixes[0].codes["audio"])[0]
+    assert np.mean(found[:, 0] == tiny.true_codes(1, 6)["audio"][0, :heard, 0]) >= 0.8 and found.shape == (heard, 2)
+    assert any("16000 Hz" in line and "resampled to 8000 Hz" in line for line in said)
+    assert read_sound(path, 8000).audio_S.size >= 9000
+
+
+def test_a_folder_is_taken_in_turn_and_every_example_is_written(generator, files, tmp_path):
+    paths = generate_multimodal(
+        generator, "image_to_video", tmp_path, files=Files(files), prompt="left", num=9, say=lambda line: None
+    )
+    assert [path.name for path in paths] == [f"image_to_video_{i:04d}.mp4" for i in range(9)]
+    assert {path.name for path in tmp_path.iterdir()} >= {"grid.png", "image_to_video_0008.gif"}
+    first, second = (np.asarray(prefixes.codes["video"]) for prefixes in generator.program.prefixes)
+    assert (len(first), len(second)) == (8, 1)
+    np.testing.assert_array_equal(second[0], first[8 % 6])  # of six videos and images
+
+
+def test_stylization_painting_and_images(generator, files, tmp_path):
+    said, clip = [], files / "clip.mp4"
+    arguments = dict(prompt="a digit quickly", say=said.append)
+    generate_multimodal(generator, "stylization", tmp_path, files=Files(flow=clip, depth=clip), **arguments)
+    mask = UserMask(file=files / "mask.png")
+    generate_multimodal(generator, "outpainting", tmp_path, files=Files(clip, mask=mask), **arguments)
+    image = generate_multimodal(generator, "text_to_image", tmp_path, **arguments)[0]
+    codes = [prefixes.codes for prefixes in generator.program.prefixes]
+    np.testing.assert_array_equal(codes[0]["flow"], codes[0]["depth"])
+    assert (codes[1]["masked"][..., 1] == -1).all() and (codes[1]["masked"][..., 0] >= 0).all()
+    assert image.suffix == ".png" and read_video(image).shape == (1, 8, 8, 3)
+    assert said.count("the model does not know the words: quickly") == 3
+
+
+def test_a_chain_writes_every_step(generator, files, tmp_path):
+    paths = generate_multimodal(
+        generator,
+        "text_to_video",
+        tmp_path,
+        prompt="a digit",
+        then=("video_to_audio",),
+        then_prompt="left",
+        num=2,
+        say=lambda line: None,
+    )
+    assert [path.name for path in paths] == [f"chain_{i:04d}_2_video_to_audio.mp4" for i in range(2)]
+    assert [prefixes.text_count_B.tolist() for prefixes in generator.program.prefixes] == [[2, 2], [1, 1]]
+    silent, sounding = tmp_path / "chain_0001_1_text_to_video.mp4", paths[1]
+    np.testing.assert_array_equal(read_video(silent), read_video(sounding))
+    assert read_sound(sounding, 8000).audio_S.any()
+    with pytest.raises(UserError, match="has no sound track"):
+        read_sound(silent, 8000)
+
+
+@pytest.mark.parametrize(("task", "given"), [("text_to_video", None), ("audio_video_continuation", "clip.mp4")])
+def test_a_long_video_has_its_frames_and_its_sound(generator, files, tmp_path, task, given):
+    say = dict(say=lambda line: None, stream=io.StringIO())
+    own = Files() if given is None else Files(files / given)
+    path = generate_multimodal_long(generator, task, tmp_path, 21, files=own, prompt="a digit", **say)[0]
+    assert read_video(path).shape[0] == 21
+    latents = [np.asarray(x.codes["video"]).shape[1] for x in generator.program.prefixes if "video" in x.codes]
+    assert latents == ([2, 2, 2] if given is None else [1, 1, 1])  # 9 + 3 x 4 frames; 9 + 8 + 4
+    if given is not None:
+        assert read_sound(path, 8000).audio_S.size / 8000 == pytest.approx(21 / 8, abs=0.13)
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "message"),
+    [
+        ("video_to_audio", dict(video="short.mp4"), "short.mp4: 0.50 s; expected 9 frames at 8 a second, 1.12 s"),
+        ("video_to_audio", dict(video="image.png"), "image.png: an image; expected a video of 9 frames"),
+        ("video_to_audio", dict(video="none.mp4"), "none.mp4: no such file; expected a video or an image"),
+        ("video_to_audio", dict(video="sound.wav"), "sound.wav: .*no video stream"),
+        ("video_to_audio", {}, "'video_to_audio'|task video_to_audio needs --input: a file with its video"),
+        ("audio_video_continuation", dict(video="silent.mp4"), "silent.mp4: has no sound track; expected a video with"),
+        ("audio_video_continuation", dict(video="image.png"), "image.png: an image has no sound"),
+        ("audio_video_continuation", dict(video="cut.mp4"), "cut.mp4: its sound lasts from .* its video from"),
+        ("audio_to_video", dict(audio="brief.wav"), "sound of 0.38 s; expected 1.12 s, or at most 0.25 s less"),
+        ("audio_to_video", dict(audio="silent.mp4"), "silent.mp4: has no sound track"),
+        ("audio_to_video", {}, "task audio_to_video needs --audio: a file with its audio"),
+        ("text_to_video", dict(video="clip.mp4"), "task text_to_video has no use for --input"),
+        ("image_to_video", dict(video="clip.mp4", audio="sound.wav"), "task image_to_video has no use for --audio"),
+        ("stylization", dict(flow="clip.mp4"), "task stylization needs --depth: a file with its depth"),
+        ("stylization", dict(flow="clip.mp4", depth="short.mp4"), "short.mp4: 0.50 s; expected 9 frames"),
+    ],
+)
+def test_mistakes_are_named(generator, files, tmp_path, task, given, message):
+    given = Files(**{name: files / value for name, value in given.items()})
+    with pytest.raises(UserError, match=message) as raised:
+        generate_multimodal(generator, task, tmp_path / "out", files=given, prompt="a digit", say=lambda line: None)
+    assert "\n" not in str(raised.value) and not generator.program.plans and not (tmp_path / "out").exists()
+
+
+def test_silence_at_the_end_of_a_sound_is_said(generator, files, tmp_path):
+    said = []
+    generate_multimodal(
+        generator, "audio_to_video", tmp_path, files=Files(audio=files / "nearly.wav"), say=said.append
+    )
+    assert any("nearly.wav: the last 0.062 s are silence" in line for line in said)
+    codes = np.asarray(generator.program.prefixes[0].codes["audio"])
+    np.testing.assert_array_equal(codes[0, :8, 0], tiny.true_codes(1, 6)["audio"][0, :8, 0])
+
+
+def test_long_videos_that_cannot_be(generator, files, tmp_path):
+    for task, frames, message in (
+        ("video_to_audio", 30, "'video_to_audio' makes no video that can be extended"),
+        ("text_to_image", 30, "'text_to_image' makes no video that can be extended"),
+        ("audio_to_video", 30, "'audio_to_video' makes no video that can be extended"),
+        ("text_to_video", 9, "frames is 9; expected more than the 9 of a clip"),
+    ):
+        with pytest.raises(UserError, match=message):
+            generate_multimodal_long(generator, task, tmp_path, frames, prompt="a digit")

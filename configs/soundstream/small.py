@@ -2,18 +2,22 @@
 
 The published network has 32 channels, codes of 128 numbers or more, 1,024 of them a level, and spectral windows up to
 2,048 samples. Any folder with wav, mp3 or videos with sound will do; files of other rates are resampled.
-Cost: minutes on two cores. Variants: smoke (seconds), small (the default).
+Cost: minutes on two cores. Variants: smoke (seconds), small (the default), embedded (the moving digits that sound).
 
     magvit train --config=soundstream/small --config.data.path=DIR --workdir=runs/soundstream
 """
 
 from ml_collections import ConfigDict
 
-from .. import _training
+from .. import _multimodal, _training
 from .._optimizer import ADAM
 
-STEPS = {"smoke": 8, "small": 1000}
+STEPS = {"smoke": 8, "small": 1000, "embedded": 1000}
 VARIANTS = tuple(STEPS)
+FOLDER = dict(source="sound_folder", path="", samples=6400, sample_rate=16_000, held_out=0.2)
+#: The sound of the moving digits, or with source "multimodal_folder" of videos as VideoPoet is trained on; the frames
+#: are read and not looked at, so they are as few and small as can be.
+CLIPS = dict(_multimodal.EMBEDDED, frames=4, height=8, width=8, samples=6400)
 
 
 def get_config(variant: str = "small") -> ConfigDict:
@@ -26,11 +30,7 @@ def get_config(variant: str = "small") -> ConfigDict:
             seed=0,
             init_from="",
             data=dict(
-                source="sound_folder",
-                path="",
-                samples=6400,
-                sample_rate=16_000,
-                held_out=0.2,
+                CLIPS if variant == "embedded" else FOLDER,
                 batch_size=8,
                 eval_batch_size=16,
                 eval_clips=64,

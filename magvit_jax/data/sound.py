@@ -38,7 +38,7 @@ def read_sound(path: str | os.PathLike, sample_rate: int) -> Sound:
     Raises:
       UserError: no such file, one that cannot be decoded, or one without sound; or a bad sample rate.
     """
-    channels_CS, rate, start = _decode(os.fspath(path))
+    channels_CS, rate, start = read_channels(path)
     notes = []
     audio_S = channels_CS.mean(axis=0)
     if rate != sample_rate:
@@ -66,8 +66,14 @@ def resample(audio_S: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     return scipy.signal.resample_poly(audio_S, up, down, window=taps)
 
 
-def _decode(path: str) -> tuple[np.ndarray, int, float]:
-    """(float32 [channels, samples], rate, start in seconds) of the first sound track."""
+def read_channels(path: str | os.PathLike) -> tuple[np.ndarray, int, float]:
+    """The first sound track of a file as it is: float32 [channels, samples] in [-1, 1], its rate in Hz, and the second
+    at which it starts.
+
+    Raises:
+      UserError: no such file, one that cannot be decoded, or one without sound.
+    """
+    path = os.fspath(path)
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; expected a sound or a video with sound")
     try:

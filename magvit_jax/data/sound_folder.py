@@ -10,7 +10,7 @@ from magvit_jax.data.files import VIDEO_EXTENSIONS, check_held_out, find_files, 
 from magvit_jax.data.sound import read_sound
 from magvit_jax.errors import UserError
 
-SOUND_EXTENSIONS = (".wav", ".mp3", ".flac", ".ogg", ".m4a")
+SOUND_EXTENSIONS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".opus", ".aac")
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,8 @@ def _track(path: Path, timeline: Timeline, wanted: Wanted, say: Say) -> np.ndarr
         raise Unreadable("has no sound track; expected a video with sound, or a sound of its own")
     if track.rate != wanted.sample_rate:
         say(f"{path}: sound of {track.rate} Hz is resampled to {wanted.sample_rate} Hz")
+    if track.channels > 1:
+        say(f"{path}: {track.channels} channels averaged")
     audio_S = read_track(str(path), timeline, wanted.sample_rate, TOLERANCE)
     return _filled(path, audio_S, wanted.samples, wanted.sample_rate, say)
 

@@ -5,9 +5,10 @@ import wave
 import av
 import numpy as np
 import pytest
+from scipy.io import wavfile
 from sounds import tone, write_wav
 
-from magvit_jax.data.sound import read_sound, resample
+from magvit_jax.data.sound import read_channels, read_sound, resample
 from magvit_jax.errors import UserError
 
 
@@ -97,3 +98,14 @@ def test_a_video_without_sound_says_so(tmp_path):
         container.mux(stream.encode(None))
     with pytest.raises(UserError, match="silent.mp4: has no sound track"):
         read_sound(path, 16_000)
+
+
+def test_channels_are_those_of_the_file(tmp_path):
+    stereo_SC = np.random.default_rng(0).uniform(-0.5, 0.5, (4000, 2)).astype(np.float32)
+    wavfile.write(tmp_path / "float.wav", 22_050, stereo_SC)
+    found_CS, rate, start = read_channels(tmp_path / "float.wav")
+    assert (rate, start) == (22_050, 0.0) and found_CS.dtype == np.float32
+    np.testing.assert_array_equal(found_CS.T, stereo_SC)
+    whole_SC = np.round(stereo_SC * 20000).astype(np.int16)
+    wavfile.write(tmp_path / "int.wav", 22_050, whole_SC)
+    np.testing.assert_allclose(read_channels(tmp_path / "int.wav")[0].T, whole_SC / 32768, atol=1e-7)

@@ -136,6 +136,7 @@ VIDEO, SOUND = np.zeros((9, 8, 8, 3), np.uint8), np.zeros(9000, np.float32)
         ("image_to_video", {}, "task 'image_to_video' needs video; expected video"),
         ("image_to_video", dict(video=VIDEO[:, :4]), "video of 9 frames of 4x8; expected at least 1 frame of 8x8"),
         ("image_to_video", dict(video=VIDEO.astype(np.int32)), "video of dtype int32"),
+        ("image_to_video", dict(video=VIDEO * np.float32(np.nan)), "video of float pixels: NaN; expected 0 to 1"),
         ("image_to_video", dict(video=VIDEO, audio=SOUND), "takes no audio; it takes video"),
         ("image_to_video", dict(video=VIDEO, given=5), "is given 1 frames; expected given=1, or none, found 5"),
         ("video_to_audio", dict(video=VIDEO[:8]), "video of 8 frames of 8x8; expected at least 9 frames"),

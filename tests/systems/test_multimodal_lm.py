@@ -246,5 +246,8 @@ def test_a_batch_divides_among_the_buckets(size, message):
         return
     rows = jax.eval_shape(make, keyed(system, batch))
     assert rows.ids_BL.shape == (size * 3 // 4, max(bucket.row_length for bucket in system.rows.buckets))
+    images = system_of(True, "frames").rows
+    rows = jax.eval_shape(lambda batch: images.rows(Frozen({}, {}), batch)[0], example.images_of(3 * size))
+    assert rows.ids_BL.shape == (size, images.images.row_length)  # as many rows as there would be videos
     with pytest.raises(UserError, match="batch of images; expected videos"):
         jax.eval_shape(make, example.images_of(3))

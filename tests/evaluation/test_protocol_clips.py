@@ -170,6 +170,7 @@ def test_made_clips_are_taken_as_they_are(folder, tmp_path):
         write_mp4(tmp_path / f"{number}.mp4", moving_square(5, 32, 32, seed=number))
     clips = made_clips(tiny(K600), tmp_path)
     assert clips.names == ["0.mp4", "1.mp4", "2.mp4"]
+    assert (clips.share(0, 2).names, clips.share(1, 2).names) == (["0.mp4", "2.mp4"], ["1.mp4"])
     assert "k600_fvd takes 200,000 made clips, here are 3" in clips.warning
     assert np.concatenate(list(clips)).shape == (3, 4, 16, 16, 3)
     whole = made_clips(GIVEN_CLIPS, tmp_path)

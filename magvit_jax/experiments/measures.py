@@ -54,7 +54,7 @@ def reconstruction(tokenizer: Tokenizer, batches: Batches, frames: int, compared
 
 
 def generation(generator: Generator, batches: Batches) -> dict[str, float]:
-    """Every task that is given pixels, one sample a clip, by task and the mean over tasks; and the time it takes."""
+    """Every task that is given pixels, one sample a clip, by task and the mean over tasks."""
     values: dict[str, float] = {"clips": sum(len(batch["video"]) for batch in batches)}
     tasks = [task.name for task in generator.mixture.tasks if task.given(generator.clip.shape).any()]
     scores = {task: measure_task(generator, task, batches, kinds=("psnr_sampled",)) for task in tasks}
@@ -62,7 +62,17 @@ def generation(generator: Generator, batches: Batches) -> dict[str, float]:
         values |= {f"{task} {kind}": value for kind, value in found.items()}
     for kind in scores[tasks[0]]:
         values[f"mean {kind}"] = float(np.mean([scores[task][kind] for task in tasks]))
-    return values | efficiency(generator, batches[0]["video"])
+    return values | lengths(generator)
+
+
+def lengths(generator: Generator) -> dict[str, float]:
+    """Tokens of a sequence, and the steps that decode it."""
+    tokens = int(np.prod(generator.mixture.grid.shape))
+    settings = generator.decoding[generator.tasks[0]]
+    return dict(
+        tokens=tokens + generator.transformer.condition_length,
+        decoding_steps=int(getattr(settings, "steps", tokens)),  # token by token without one
+    )
 
 
 def efficiency(generator: Generator, video: np.ndarray) -> dict[str, float]:
@@ -70,11 +80,7 @@ def efficiency(generator: Generator, video: np.ndarray) -> dict[str, float]:
     frames = generator.clip.frames
     task = generator.tasks[0]
     ids, decoder = seconds_per_clip(generator, task, video), decoder_seconds_per_clip(generator, task, video)
-    tokens = int(np.prod(generator.mixture.grid.shape))
-    settings = generator.decoding[task]
-    return dict(
-        tokens=tokens + generator.transformer.condition_length,
-        decoding_steps=int(getattr(settings, "steps", tokens)),  # token by token without one
+    return lengths(generator) | dict(
         seconds_per_clip=ids,
         transformer_seconds_per_frame=ids / frames,
         decoder_seconds_per_frame=decoder / frames,

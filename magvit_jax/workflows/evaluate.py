@@ -69,7 +69,8 @@ def evaluate(
       network, "missing" says of each metric that was left out which file it lacks, "seconds" where the time went.
 
     Raises:
-      UserError: an unknown metric, a model that cannot be measured so, or no readable video.
+      UserError: an unknown metric, one that the protocol does not measure, a model that cannot be measured so, or no
+        readable video.
     """
     for name in metrics:
         if name not in METRICS:
@@ -83,6 +84,8 @@ def evaluate(
     of_sets = [name for name in metrics if name in OF_SETS]
     metric_set, missing = open_metric_set(of_sets, chosen, weights_dir, seconds, say)
     found, warning = _clips_of(chosen, tokenizer.clip, source, num)
+    if chosen != MODEL_CLIPS:
+        _require_measured(metrics, chosen)
     clips = list(timed(found, seconds, "decode"))
     run = _Run(
         protocol=chosen,
@@ -108,6 +111,14 @@ def evaluate(
         if run.sets.needed:
             say(seconds.line())
     return run.values, run.rows
+
+
+def _require_measured(metrics: Sequence[str], chosen: Protocol) -> None:
+    """UserError for the first metric that a protocol does not measure; how ids are used can be asked of any."""
+    for name in metrics:
+        if name not in (*chosen.metrics, *OF_IDS):
+            known = ", ".join(known for known in (*chosen.metrics, *OF_IDS) if known in METRICS)
+            raise UserError(f"metric {name!r} is not measured by {chosen.name}; expected some of {known}")
 
 
 def _clips_of(

@@ -120,6 +120,24 @@ def test_too_few_samples_say_so_and_give_the_number():
     assert (one.value, one.low, one.high) == (3.0, None, None)
 
 
+def test_as_many_samples_as_features_are_too_few_and_one_more_is_not():
+    """A covariance of N samples has rank N - 1."""
+    a, b = np.random.default_rng(0).normal(size=(2, 5, 4))
+    shared = dict(network="x@y", paired=False, resamples=0)
+    warnings = [measure_frechet("fvd", GIVEN_CLIPS, a[:n], [b], **shared).warning for n in (4, 5)]
+    assert warnings == ["4 samples for 4 features: the covariance is singular and the value too large", ""]
+
+
+def test_intervals_lie_around_their_numbers():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(60, 3))
+    same = measure_frechet("fvd", GIVEN_CLIPS, a, [a + 1e-3], network="x@y", paired=True)
+    assert 0 <= same.low <= same.value <= same.high < 0.1  # a distance is never negative
+    # Repeated samples lower a score of few: uncentred, the interval would end below the number.
+    score = measure_inception("is", GIVEN_CLIPS, [np.eye(12)], network="x@y")
+    assert score.value == pytest.approx(12) and score.low <= 12 <= score.high
+
+
 def test_fewer_folds_than_the_protocols_are_said():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 50, 3))

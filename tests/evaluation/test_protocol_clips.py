@@ -141,6 +141,21 @@ def test_the_central_square_is_averaged_down():
         at_measured_size(video, protocol("bair_fvd"))
 
 
+def test_sizes_are_rounded_and_not_cut():
+    video = np.tile(np.uint8([10, 11]), (1, 1, 32, 16))[..., None].repeat(3, axis=-1)
+    video[:, :, ::2, ::2] = 11  # every mean is 10.75
+    found = at_measured_size(video, tiny(K600))
+    np.testing.assert_array_equal(found, 11)
+
+
+def test_a_drawn_share_of_the_videos_keeps_their_order(folder):
+    real = RealSet("x", "train", None, "first", 1, "centre", 2)
+    whole = dataclasses.replace(real, clips=None)
+    some, every = (np.concatenate(list(real_clips(tiny(K600, real=r), folder))) for r in (real, whole))
+    places = [int(np.flatnonzero([(clip == other).all() for other in every])[0]) for clip in some]
+    assert len(places) == 2 and places == sorted(places)
+
+
 def test_enlarging_is_bicubic_as_pillows():
     """Pillow rounds between the two sides, hence the tolerance; it also cuts at 0 and 255 there, hence the range."""
     video = np.random.default_rng(0).integers(60, 190, size=(1, 1, 16, 16, 3), dtype=np.uint8)
@@ -155,6 +170,7 @@ def test_made_clips_are_taken_as_they_are(folder, tmp_path):
         write_mp4(tmp_path / f"{number}.mp4", moving_square(5, 32, 32, seed=number))
     clips = made_clips(tiny(K600), tmp_path)
     assert clips.names == ["0.mp4", "1.mp4", "2.mp4"]
+    assert (clips.share(0, 2).names, clips.share(1, 2).names) == (["0.mp4", "2.mp4"], ["1.mp4"])
     assert "k600_fvd takes 200,000 made clips, here are 3" in clips.warning
     assert np.concatenate(list(clips)).shape == (3, 4, 16, 16, 3)
     whole = made_clips(GIVEN_CLIPS, tmp_path)

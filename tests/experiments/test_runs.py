@@ -144,6 +144,11 @@ def test_generation_is_measured_by_task_and_over_tasks():
     assert found["frame_interpolation psnr_sampled"] == pytest.approx(40.0, abs=1e-3)
     assert found["mean psnr_sampled"] == pytest.approx(30.0, abs=1e-3) and found["clips"] == 6
     assert (found["tokens"], found["decoding_steps"]) == (35, 12)
+
+
+def test_time_is_that_of_the_ids_and_of_the_decoder():
+    found = measures.efficiency(Copying(), np.zeros((4, 8, 16, 16, 3), np.uint8))
+    assert (found["tokens"], found["decoding_steps"]) == (35, 12)
     both = found["transformer_seconds_per_frame"] + found["decoder_seconds_per_frame"]
     assert found["seconds_per_frame"] == pytest.approx(both) and found["seconds_per_clip"] > 0
 

@@ -81,6 +81,7 @@ def test_nine_frames_are_three_latents_and_a_second_of_sound():
     clip = published_clip(17, 128, 128)
     assert [clip.pixel_frames_of(n) for n in (0, 1, 3, 5)] == [0, 1, 9, 17]
     assert [clip.audio_frames_of(n) for n in (1, 3, 5)] == [6, 56, 106]
+    assert dataclasses.replace(clip, fps=2.2).audio_frames_of(9) == 750  # 33 x 50 / 2.2 is a hair below it
     continued = layout("audio_video_continuation", clip, PUBLISHED, text_slots=0)
     assert continued.output_length == 4 * 256 + 1 + 1 + 4 * 100 + 1 + 1
     extended = layout("frame_prediction", clip, PUBLISHED, text_slots=0, given=3)
@@ -110,6 +111,7 @@ def test_what_may_come_next_written_out():
     expected += [low] * 4 + [high] * 4 + [one["ea_o"], one["eos"]]
     np.testing.assert_array_equal(ranges, expected)
     np.testing.assert_array_equal(forced(ranges), [False] * 2 + [True] * 2 + [False] * 8 + [True] * 2)
+    assert not forced(jnp.zeros((1, 2), jnp.int32)).any()  # behind the end nothing may come, which is not one thing
 
 
 def test_restricted_logits_keep_what_is_allowed_in_a_batch_of_tasks():

@@ -140,6 +140,9 @@ def test_a_protocol_of_reconstruction_cuts_its_own_clips(tiny, mixed, monkeypatc
     ):
         with pytest.raises(UserError, match=message):
             evaluate(tiny.tokenizer.bundle, mixed, ["psnr"], **arguments)
+    with pytest.raises(UserError, match="'fid' is not measured by ucf101_reconstruction; expected some of fvd"):
+        monkeypatch.setitem(protocols.PROTOCOLS, chosen.name, small)
+        evaluate(tiny.tokenizer.bundle, mixed, ["fid"], **asked)
     with pytest.raises(UserError, match="expected a folder of its videos as --input"):
         evaluate(tiny.tokenizer.bundle, None, ["psnr"], **asked)
 

@@ -15,7 +15,9 @@ from magvit_jax.experiments.tables import tables
 from magvit_jax.partitioning import unbox
 from magvit_jax.systems.video_tokenizer import build_model
 from magvit_jax.tokenizer.inflation import inflate
+from magvit_jax.tokenizer.sound_tokenizer import CODECS, SoundTokenizer
 from magvit_jax.tokenizer.tokenizer import ClipFormat, Tokenizer, abstract_params
+from magvit_jax.tokens.videopoet import Words
 
 SHRUNK = [name for name, model in models().items() if model.mini]
 
@@ -33,8 +35,16 @@ def test_every_recipe_builds(scale):
             own = scale.config(needs["tokenizer"], 0)
             clip = ClipFormat(own.data.frames, own.data.height, own.data.width)
             tokenizer = Tokenizer(build_model(own.model), {}, clip)
-        systems.build(config, tokenizer=tokenizer, num_classes=10)
-        assert config.data.source == "embedded" and config.training.steps == scale.group(name).steps > 0, name
+        sound = codec(scale.config(needs["sound_tokenizer"], 0)) if "sound_tokenizer" in needs else None
+        systems.build(config, tokenizer=tokenizer, num_classes=10, sound=sound, words=Words(("a", "digit")))
+        source = "embedded" if scale.group(name).clips_of == "data" else "embedded_sounding"
+        assert config.data.source == source and config.training.steps == scale.group(name).steps > 0, name
+
+
+def codec(config):
+    """The sound tokenizer of a config, without parameters."""
+    described = systems.build(config).described()
+    return SoundTokenizer(CODECS[described["codec"]](**described["model"]), {}, described["sample_rate"])
 
 
 @pytest.mark.parametrize("name", ["ucf101_b", "ucf101_b_average", "ucf101_2d_imagenet"])

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from magvit_jax import systems
+from magvit_jax import bundles, systems
 from magvit_jax.cli import flags
 from magvit_jax.cli.config_files import load_config
 from magvit_jax.experiments import models, report
@@ -25,9 +25,9 @@ def test_every_command_is_one_that_magvit_takes():
             args, overrides = flags.parse(words)
             config = load_config(args.config, overrides)
             assert program == "magvit" and args.command == "train", line
-            starts = [config.init_from, config.get("tokenizer", "")]
+            starts = [config.init_from, config.get("tokenizer", ""), config.get("sound_tokenizer", "")]
             assert [start for start in starts if start] == [start for start in starts if start in made[:-1]], line
-            assert (systems.kind(config) == "generator") == bool(config.get("tokenizer", "")), name
+            assert (systems.kind(config) in bundles.GENERATORS) == bool(config.get("tokenizer", "")), name
             assert config.data.path.startswith("DATA/"), line
 
 

@@ -39,7 +39,6 @@ from magvit_jax.experiments import paired
 from magvit_jax.experiments.multimodal_measures import Clips, measure, read_clips
 from magvit_jax.generation.multimodal_chain import arguments_of
 from magvit_jax.media.atomic import write_bytes
-from magvit_jax.media.tables import markdown
 from magvit_jax.media.video_io import write_mp4
 from magvit_jax.quickstart.run import stage_config
 from magvit_jax.workflows.train import train
@@ -129,7 +128,7 @@ def page(results: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, A
     head = ["Of the model", "mean", "against", "mean", "difference (interval)", f"over {len(results)} seeds"]
     values = {name: [result["values"][name] for result in results] for name in results[0]["values"]}
     every = [[name, f"{np.mean(found):.4f}", f"{np.std(found):.4f}"] for name, found in values.items()]
-    return f"{markdown(head, rows)}\n{markdown(['', 'mean over seeds', 'deviation'], every)}"
+    return f"{paired.markdown(head, rows)}\n{paired.markdown(['', 'mean over seeds', 'deviation'], every)}"
 
 
 def write_examples(model: Path, clips: Clips, sample_rate: int, output: Path) -> None:

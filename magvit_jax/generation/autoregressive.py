@@ -10,7 +10,7 @@ from magvit_jax.sampling import autoregressive
 from magvit_jax.tokens.prefix import Condition, pack
 from magvit_jax.tokens.vocabulary import Vocabulary
 from magvit_jax.transformer.autoregressive import AutoregressiveTransformer
-from magvit_jax.typing import Array, PyTree
+from magvit_jax.typing import Array, PRNGKey, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,35 @@ class TokenwiseDecoding:
     def unguided(self) -> "TokenwiseDecoding":
         """The same for a condition without a class, where both branches would see the same."""
         return dataclasses.replace(self, guidance_scale=0.0)
+
+    def decode(
+        self,
+        prefill: autoregressive.PrefillFn,
+        step: autoregressive.StepFn,
+        logits: autoregressive.LogitsFn,
+        num_tokens: int,
+        keys_B: PRNGKey,
+        **places: Array,
+    ) -> Array:
+        """int32 ids [B, N] of `sampling.autoregressive.decode` with these settings.
+
+        Args:
+            prefill, step: with a cache; logits: of the whole sequence, without.
+            places: what is known or allowed place by place: given_BN, is_given_BN, allowed_BN2.
+        """
+        if not self.cached:
+            prefill, step = autoregressive.recompute(logits, num_tokens)
+        return autoregressive.decode(
+            prefill,
+            step,
+            num_tokens=num_tokens,
+            keys_B=keys_B,
+            temperature=self.temperature,
+            top_k=self.top_k or None,
+            top_p=self.top_p,
+            guidance_scale=self.guidance_scale,
+            **places,
+        )
 
 
 def generate_ids(
@@ -81,17 +110,12 @@ def generate_ids(
         sequence = jnp.concatenate([prefix, ids[:, :-1]], axis=1)
         return transformer.apply({"params": params}, sequence, condition=seen)
 
-    if not decoding.cached:
-        prefill, step = autoregressive.recompute(logits, num_tokens)
-    return autoregressive.decode(
+    return decoding.decode(
         prefill,
         step,
-        num_tokens=num_tokens,
-        keys_B=conditions.keys_B,
-        temperature=decoding.temperature,
-        top_k=decoding.top_k or None,
-        top_p=decoding.top_p,
-        guidance_scale=decoding.guidance_scale,
+        logits,
+        num_tokens,
+        conditions.keys_B,
         given_BN=conditions.condition_BN,
         is_given_BN=conditions.region_BN & conditions.keep_B[:, None],
     )

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from magvit_jax.generation.autoregressive import TokenwiseDecoding
-from magvit_jax.sampling import autoregressive
 from magvit_jax.tokens.videopoet import Plan, Sequences, build_prefix, next_ranges
 from magvit_jax.transformer.multimodal import MultimodalTransformer
 from magvit_jax.typing import Array, PRNGKey, PyTree
@@ -78,19 +77,8 @@ def generate_ids(
         logits_BLV = transformer.apply({"params": params}, with_outputs(sequences, ids_BO[:, :-1]), text_BTE)
         return logits_BLV[:, first:, None]
 
-    if not decoding.cached:
-        prefill, step = autoregressive.recompute(logits, tokens)
-    return autoregressive.decode(
-        prefill,
-        step,
-        num_tokens=tokens,
-        keys_B=prefixes.keys_B,
-        temperature=decoding.temperature,
-        top_k=decoding.top_k or None,
-        top_p=decoding.top_p,
-        guidance_scale=decoding.guidance_scale,
-        allowed_BN2=next_ranges(plan, prefixes.index_B),
-    )
+    allowed_BO2 = next_ranges(plan, prefixes.index_B)
+    return decoding.decode(prefill, step, logits, tokens, prefixes.keys_B, allowed_BN2=allowed_BO2)
 
 
 def with_outputs(prefix: Sequences, ids_BO: Array) -> Sequences:

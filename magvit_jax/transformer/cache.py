@@ -1,6 +1,6 @@
 """What a decoding carries from token to token."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -29,30 +29,11 @@ class Cache(NamedTuple):
         batch: int,
         positions: int,
         *,
-        layers: int,
-        stacked: bool,
-        heads: int,
-        kv_heads: int,
-        head_width: int,
-        dtype: Dtype,
         condition: Condition | None,
+        **sizes: Any,
     ) -> "Cache":
-        """Room for so many positions, those of the condition included.
-
-        Args:
-            stacked: one array for all layers, as scanned layers need it.
-            heads, kv_heads, head_width: N, G and E.
-        """
-        room, length = empty_layers(
-            batch,
-            positions,
-            layers=layers,
-            stacked=stacked,
-            heads=heads,
-            kv_heads=kv_heads,
-            head_width=head_width,
-            dtype=dtype,
-        )
+        """Room for so many positions, those of the condition included; `sizes` as of `empty_layers`."""
+        room, length = empty_layers(batch, positions, **sizes)
         segment_BS = None if condition is None else used_segments(condition, (batch, length))
         return cls(room, segment_BS, jnp.zeros((), jnp.int32))
 
@@ -70,7 +51,9 @@ def empty_layers(
 ) -> tuple[tuple[KeyValues, ...] | KeyValues, int]:
     """Keys and values of every layer, with room for so many positions, and S, which may be more (`cache_length`).
 
-    Arguments as of `Cache.empty`.
+    Args:
+        stacked: one array for all layers, as scanned layers need it.
+        heads, kv_heads, head_width: N, G and E.
     """
     length = cache_length(positions, heads, kv_heads, head_width, dtype)
     shape_BGSE = (batch, kv_heads, length, head_width)

@@ -9,7 +9,7 @@ this size; finetune: text-to-video alone, from init_from.
 Cost: smoke seconds; the others about 0.9 CPU seconds a step, so some 12 minutes of one core, after the tokenizers.
 
     magvit train --config=quickstart/tokenizer --workdir=runs/tokenizer
-    magvit train --config=soundstream/small --config.data.path=DIR --workdir=runs/soundstream
+    magvit train --config=soundstream/small:embedded --workdir=runs/soundstream
     magvit train --config=videopoet/small --config.tokenizer=runs/tokenizer \\
         --config.sound_tokenizer=runs/soundstream --workdir=runs/videopoet
 """

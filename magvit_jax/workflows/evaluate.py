@@ -78,7 +78,9 @@ def evaluate(
     kind = bundles.read(model).kind
     for name in OF_GENERATORS:
         if name in metrics and kind != "generator":
-            raise UserError(f"{model}: holds a {kind}; metric {name} needs a generator")
+            raise UserError(
+                f"{model}: holds a {kind}; metric {name} needs a generator of video alone, or clips as --samples"
+            )
     tokenizer = bundles.load_tokenizer(model)
     seconds, chosen = Seconds(), protocol(protocol_name)
     of_sets = [name for name in metrics if name in OF_SETS]

@@ -37,6 +37,7 @@ def test_repository_is_in_order(layout):
         ("configs/tokenizer/tiny.py", "import magvit_jax.tokenizer"),
         ("configs/tokenizer/tiny.py", "import os"),
         ("magvit_jax/novelty/idea.py", "x = 1"),
+        ("tests/data/test_folders.py", "def test():\n    from configs import _data"),
     ],
 )
 def test_planted_import_is_caught(layout, path, line):
@@ -55,6 +56,7 @@ def test_planted_import_is_caught(layout, path, line):
         ("magvit_jax/cli/train.py", "import configs.tokenizer.tiny\nfrom magvit_jax import load_tokenizer"),
         ("configs/tokenizer/tiny.py", "from ml_collections import ConfigDict\nfrom configs import base"),
         ("configs/tokenizer/tiny.py", "from . import base"),
+        ("tests/data/test_folders.py", "import magvit_jax.cli, numpy, configs_of_mine"),
         ("experiments/chapter5/run.py", "import os, configs, magvit_jax.cli"),
     ],
 )

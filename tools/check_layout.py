@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 PACKAGE = "magvit_jax"
 MAX_LINES = 500
-FOLDERS = (PACKAGE, "tools", "experiments", "configs")
+FOLDERS = (PACKAGE, "tools", "experiments", "configs", "tests")
 
 _PARTS = frozenset(
     "partitioning ops nn data media tokenizer tokens transformer sampling pretrained metrics evaluation "
@@ -57,6 +57,7 @@ FREE = ("typing", "errors")  # everything may import these two, but they import 
 DATA_FOLDERS: dict[str, frozenset[str]] = {"configs": frozenset({"configs", "ml_collections"})}
 # Top-level names of this repository that the package may import only where its row above says so.
 OUTSIDE = frozenset({"configs", "experiments", "tests", "tools"})
+# Tests may import none of those: an installed package has them nowhere, and only a checkout on PYTHONPATH finds them.
 
 
 class Violation(NamedTuple):
@@ -103,6 +104,12 @@ def check_imports(name: str, text: str) -> list[Violation]:
             Violation(name, line, f"imports {module}; {folder} may import only {_listed(allowed)}")
             for module, line in imported_modules(name, text)
             if module.split(".")[0] not in allowed
+        ]
+    if folder == "tests":
+        return [
+            Violation(name, line, f"imports {module}, which is found only where PYTHONPATH has the repository")
+            for module, line in imported_modules(name, text)
+            if module.split(".")[0] in OUTSIDE
         ]
     return []
 

@@ -1,16 +1,20 @@
 """Images with texts, and a config's choice of where they come from."""
 
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 from sounding import write
 
-from configs import _multimodal
 from magvit_jax.data import CaptionedImages, MultimodalSpec, build_image_source, image_spec
 from magvit_jax.data.embedded_sounding import DIGITS
 from magvit_jax.errors import UserError
 
+_multimodal = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "configs" / "_multimodal.py")))
 SPEC = image_spec(
     MultimodalSpec(frames=5, height=8, width=8, fps=8.0, samples=9, sample_rate=100, flip=False, random_crop=False)
 )

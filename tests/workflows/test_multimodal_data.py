@@ -1,16 +1,20 @@
 """From a config to batches of videos and images with their texts as arrays."""
 
 import itertools
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import _multimodal
 from magvit_jax import data
 from magvit_jax.data.text_shards import write_shards
 from magvit_jax.errors import UserError
 from magvit_jax.workflows import multimodal_data
+
+_multimodal = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "configs" / "_multimodal.py")))
 
 
 def config(text=_multimodal.WORDS, images=None, **fields):

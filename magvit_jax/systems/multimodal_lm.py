@@ -61,6 +61,8 @@ class MultimodalLM:
     """
 
     kind = KIND
+    #: A batch of images has no sound, and one whose tasks only make sound no visual ids.
+    metric_weights = {"visual_loss": "visual_targets", "audio_loss": "audio_targets"}
 
     def __init__(
         self,
@@ -125,7 +127,8 @@ class MultimodalLM:
                 chunk=self.chunk,
             )
             means = {name: jnp.mean(values_BO) for name, values_BO in by_modality(scores, self.vocabulary).items()}
-            return means["loss"], means
+            room = jnp.asarray(scores.loss_BO.size, jnp.float32)
+            return means["loss"], dict(means, room=room)
 
         return jax.grad(loss, has_aux=True)(state.train.params)
 
@@ -134,7 +137,8 @@ class MultimodalLM:
     ) -> tuple[MultimodalState, dict[str, Array]]:
         grads = jax.tree.map(lambda x: x / aux["targets"].astype(x.dtype), grads)
         train = state.train.apply_gradients(grads, self.optimizer, self.ema_decay)
-        return state.replace(train=train), dict(ratios(aux), gradient_norm=optax.tree.norm(grads))
+        counts = {name: aux[name] * aux["room"] for name in self.metric_weights.values()}  # of a microbatch
+        return state.replace(train=train), ratios(aux) | counts | {"gradient_norm": optax.tree.norm(grads)}
 
     def sample(self, state: MultimodalState, batch: Batch) -> dict[str, Any]:
         """The batch's clips, and one sample of every task of video for each of them."""

@@ -114,15 +114,15 @@ def train(
         # ------------------------------------------------------------------ state, restore
         checkpoints = Checkpoints(workdir, training.checkpoint_keep)
         stack.callback(checkpoints.close)
-        start = latest_step(workdir)
+        start, weights = latest_step(workdir), getattr(system, "metric_weights", {})
         if start is None:
-            start, window = 0, Window()
+            start, window = 0, Window(weights)
             state = init_state(system, init_key, abstract)
             if warm_start is not None:
                 state = place_state(state.replace(system=warm_start(state.system)), abstract)
         else:
             state, position = restore(workdir, abstract, start)
-            window = Window(**position["window"])
+            window = Window(weights, **position["window"])
 
         writer = SilentWriter()
         if main:

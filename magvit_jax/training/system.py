@@ -40,7 +40,9 @@ class System(Protocol):
         ...
 
     def apply(self, state: PyTree, grads: PyTree, aux: dict[str, Array]) -> tuple[PyTree, dict[str, Array]]:
-        """(new state, metrics): one update. The metrics are a flat dict of scalars, logged as they are.
+        """(new state, metrics): one update. The metrics are a flat dict of scalars, logged as means over the steps
+        between two records. A system may have `metric_weights`: by the name of a metric that is a mean over a number
+        of things, the name of the metric that tells this number; it is averaged over the things, not the steps.
 
         The update is dropped where a gradient, an array of the new state, or a metric whose name contains
         "loss" is not finite.

@@ -41,10 +41,27 @@ class LateMetrics:
 
 
 class Window:
-    """Means of metrics since the last record. Steps whose update was dropped are counted, not averaged."""
+    """Means of metrics since the last record. Steps whose update was dropped are counted, not averaged.
 
-    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0, skipped: int = 0):
-        self._sums, self._count, self._skipped = dict(sums or {}), count, skipped
+    A metric that is itself a mean over a number of things that differs from step to step, or that may be none, is
+    averaged by that number: another metric of the step. Where none was seen, the record does not have it.
+
+    Args:
+      weights: of such metrics, by name, the name of the number.
+      sums, count, skipped, weighed: as `to_json` gives them.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, str] | None = None,
+        *,
+        sums: Mapping[str, float] | None = None,
+        count: int = 0,
+        skipped: int = 0,
+        weighed: Mapping[str, float] | None = None,
+    ):
+        self._weights, self._sums, self._weighed = dict(weights or {}), dict(sums or {}), dict(weighed or {})
+        self._count, self._skipped = count, skipped
 
     def add(self, values: Mapping[str, float]) -> None:
         """One step's metrics, with the "skipped" and "skipped_in_row" of the step."""
@@ -53,19 +70,24 @@ class Window:
             return
         self._count += 1
         for name, value in values.items():
+            if name in self._weights:
+                weight = values[self._weights[name]]
+                self._weighed[name] = self._weighed.get(name, 0.0) + weight
+                value = value * weight if weight else 0.0
             if name not in ("skipped", "skipped_in_row"):
                 self._sums[name] = self._sums.get(name, 0.0) + value
 
     def flush(self) -> dict[str, float]:
         """The means, and "skipped", the number of dropped updates; starts anew."""
-        means = {name: total / self._count for name, total in self._sums.items()}
+        totals = {name: self._weighed.get(name, self._count) for name in self._sums}
+        means = {name: total / totals[name] for name, total in self._sums.items() if totals[name]}
         means["skipped"] = self._skipped
-        self.__init__()
+        self.__init__(self._weights)
         return means
 
     def to_json(self) -> dict[str, Any]:
-        """What `Window(**...)` takes, so that a resumed run writes the same record."""
-        return {"sums": self._sums, "count": self._count, "skipped": self._skipped}
+        """What `Window(weights, **...)` takes, so that a resumed run writes the same record."""
+        return {"sums": self._sums, "count": self._count, "skipped": self._skipped, "weighed": self._weighed}
 
 
 class Clock:

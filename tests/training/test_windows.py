@@ -1,5 +1,6 @@
 """Metrics on their way from the devices to a record."""
 
+import json
 import time
 
 import jax.numpy as jnp
@@ -23,6 +24,25 @@ def test_dropped_updates_are_counted_and_not_averaged():
         window.add({"loss": loss, "skipped": skipped, "skipped_in_row": skipped})
     assert window.flush() == {"loss": 2.0, "skipped": 1}
     assert window.flush() == {"skipped": 0}
+
+
+def test_a_mean_over_things_is_averaged_over_the_things():
+    """A step without any does not count, whatever it says; a window without any says nothing."""
+    window = Window({"audio_loss": "audio_targets"})
+    steps = [(2.0, 30), (8.0, 10), (float("nan"), 0), (0.0, 0)]
+    for loss, count in steps[:2]:
+        window.add({"audio_loss": loss, "audio_targets": count, "loss": loss, "skipped": 0, "skipped_in_row": 0})
+    window = Window({"audio_loss": "audio_targets"}, **json.loads(json.dumps(window.to_json())))
+    for loss, count in steps[2:]:
+        window.add({"audio_loss": loss, "audio_targets": count, "loss": 1.0, "skipped": 0, "skipped_in_row": 0})
+    assert window.flush() == {"audio_loss": 3.5, "audio_targets": 10.0, "loss": 3.0, "skipped": 0}
+    window.add({"audio_loss": 0.0, "audio_targets": 0, "loss": 1.0, "skipped": 0, "skipped_in_row": 0})
+    assert window.flush() == {"audio_targets": 0.0, "loss": 1.0, "skipped": 0}
+
+
+def test_a_window_of_an_older_checkpoint_is_read():
+    window = Window({"audio_loss": "audio_targets"}, **{"sums": {"loss": 3.0}, "count": 2, "skipped": 1})
+    assert window.flush() == {"loss": 1.5, "skipped": 1}
 
 
 def test_a_window_goes_on_after_a_resume():

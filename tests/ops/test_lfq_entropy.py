@@ -14,6 +14,7 @@ from magvit_jax.ops import lfq_entropy
 from magvit_jax.ops.lfq_entropy.api import IMPLEMENTATIONS, default_implementation
 from magvit_jax.ops.lfq_entropy.pallas_tpu import pallas_tpu
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHARDED = PartitionSpec("data")
 
 

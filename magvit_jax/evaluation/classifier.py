@@ -21,6 +21,9 @@ from magvit_jax.typing import Array, PyTree
 class ClipClassifier(nn.Module):
     """Strided 3D convolutions and a linear layer on clips.
 
+    The convolutions are causal, so an output sees frames up to its own. The last output is that of the last frame:
+    where the strides don't end there, the first frame is repeated in front.
+
     Attributes:
       classes: number of labels.
       widths: channels of the convolutions, each of stride 2 in time and space.
@@ -44,6 +47,8 @@ class ClipClassifier(nn.Module):
     def __call__(self, video_BTHWC: Array, head: bool = True) -> Array:
         """Float pixels in [0, 1], [B, T, H, W, 3], to logits [B, classes] or, no `head`, features [B, F]."""
         x = 2.0 * (_halved(video_BTHWC) if self.halve else video_BTHWC) - 1.0
+        missing = (1 - x.shape[1]) % 2 ** len(self.widths)
+        x = jnp.pad(x, ((0, 0), (missing, 0), (0, 0), (0, 0), (0, 0)), mode="edge")
         for i, width in enumerate(self.widths):
             shape = (3, 3, 3, x.shape[-1], width)
             kernel = self.param(

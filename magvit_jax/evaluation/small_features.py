@@ -66,7 +66,8 @@ class SmallFeatures:
 
         Frames are resized to the network's 32x32, see `resize`. Clips may have any number of frames: those
         before the first count as grey, and features are means over the clip, so only clips of the same length
-        compare. The network was trained on 9 frames.
+        compare. Every frame counts: the first is repeated in front until there are 1, 9, 17, ... of them. The network
+        was trained on 9 frames.
 
         Args:
           video: [N, T, H, W, 3], uint8 in [0, 255] or float in [0, 1]; N, T, H and W at least 1.

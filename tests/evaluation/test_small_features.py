@@ -41,6 +41,21 @@ def test_the_shipped_network_tells_motions_apart(digits):
     assert (predicted == digits[1]).mean() > 0.6  # one in ten by guessing
 
 
+@pytest.mark.parametrize("frames", [1, 2, 5, 8, 9, 12, 16, 17])
+def test_every_frame_of_a_clip_of_any_length_counts(frames):
+    """Its strides of 8 frames end on the last one, wherever that is."""
+    rng = np.random.default_rng(frames)
+    clip = rng.random((1, frames, 32, 32, 3), np.float32)
+    changed = np.repeat(clip, frames, axis=0)
+    for frame in range(frames):
+        changed[frame, frame] = rng.random((32, 32, 3), np.float32)
+    moved = np.abs(shipped()(changed) - shipped()(clip)).max(axis=1)
+    assert moved.shape == (frames,) and moved.min() > 1e-3, moved
+    more = np.concatenate([clip[:, :1], clip], axis=1)
+    same = np.allclose(shipped()(more), shipped()(clip), atol=1e-6)
+    assert same == (frames % 8 != 1)  # one more first frame is what is put there
+
+
 def grows(video, name):
     """Distances of the distorted clips from the clips, in the order of the strengths."""
     clean = video / np.float32(255)

@@ -12,7 +12,8 @@ training may have seen: it says whether conditions are carried, not how well new
 Measured for each seed, and compared over seeds (`magvit_jax.metrics.compare`): of text-to-video and audio-to-video, the
 distance of what was made to real clips of its own condition against that to clips of others, in the features of
 `fd_small`; of video-to-audio, the log spectral distance to the true sound against those of silence and of the mean
-spectrum of the training sounds. For every task, the share of its ids that are codes where codes have to be.
+spectrum of the training sounds, over 80 dB and over the 40 dB below the loudest frequency. For every task, the share
+of its ids that are codes where codes have to be.
 
 Runs live in WORKDIR/steps_N/SEED; finished ones are skipped and an interrupted one goes on. At the end WORKDIR/steps_N
 holds measured.json and measured.md, and of every task of the first seed some examples as mp4 with their sound.
@@ -51,6 +52,8 @@ PAIRS = (
     ("audio_to_video own", "audio_to_video others"),
     ("video_to_audio distance", "video_to_audio silence"),
     ("video_to_audio distance", "video_to_audio mean_spectrum"),
+    ("video_to_audio distance within 40 dB", "video_to_audio silence within 40 dB"),
+    ("video_to_audio distance within 40 dB", "video_to_audio mean_spectrum within 40 dB"),
 )
 
 
@@ -93,8 +96,8 @@ def run(config: ConfigDict, folder: Path, seed: int, clips: int) -> dict[str, An
         train(config, folder)
         seconds = time.monotonic() - start
         measured = measured_clips(config, clips)
-        noise_F = metrics.mean_spectrum(read_clips(config.data, "train", NOISE_CLIPS).with_sound().audio)
-        return dict(values=measure(bundles.load_generator(folder), measured, noise_F), seconds=seconds)
+        sounds_NS = read_clips(config.data, "train", NOISE_CLIPS).with_sound().audio
+        return dict(values=measure(bundles.load_generator(folder), measured, sounds_NS), seconds=seconds)
 
     return paired.once(folder / "result.json", asked | dict(fd_small=shipped().fingerprint), make)
 

@@ -42,6 +42,7 @@ def get_config() -> ConfigDict:
             quantizer=dict(levels=4, size=1024, decay=0.99, restart_below=2.0, dropout=1.0),
             discriminator=dict(channels=32, windows=(2048, 1024, 512, 256, 128)),
             windows=(64, 128, 256, 512, 1024, 2048),
+            floor=1e-5,
             loss=dict(reconstruction=1.0, waveform=0.0, commitment=1.0, adversarial=1.0, features=100.0),
             optimizer=optimizer,
             discriminator_optimizer=dict(optimizer),

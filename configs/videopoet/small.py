@@ -52,7 +52,7 @@ def get_config(variant: str = "small") -> ConfigDict:
                 seed=1,
             ),
             text=dict(_multimodal.WORDS),
-            vocabulary=dict(resolutions=((32, 32),), durations=(9,)),
+            vocabulary=dict(sources=(), resolutions=((32, 32),), durations=(9,)),
             model=dict(
                 width=160,
                 layers=4,
@@ -66,7 +66,7 @@ def get_config(variant: str = "small") -> ConfigDict:
             ),
             tasks=_tasks.mixture(weights.get(variant, every)),
             buckets=(),
-            conditions=dict(text_dropout=0.1),
+            conditions=dict(text_dropout=0.1, source_dropout=0.1),
             loss=dict(label_smoothing=0.0, chunk=1024),
             optimizer=dict(ADAMW, learning_rate=2e-3, warmup_steps=min(50, steps // 10), final_fraction=0.02),
             training=dict(

@@ -216,7 +216,7 @@ def _generate(command: argparse.ArgumentParser) -> None:
 
 
 #: Flags of `generate` that only models of text, video and sound have.
-MULTIMODAL = ("audio", "flow", "depth", "given_frames", "seconds", "then", "then_prompt")
+MULTIMODAL = ("audio", "flow", "depth", "given_frames", "seconds", "then", "then_prompt", "source")
 
 
 def _multimodal(command: argparse.ArgumentParser) -> None:
@@ -229,6 +229,9 @@ def _multimodal(command: argparse.ArgumentParser) -> None:
         "--given-frames", type=int, help="frames that frame_prediction is given; those of two latents by default"
     )
     command.add_argument("--seconds", type=float, help="as --frames, in seconds")
+    command.add_argument(
+        "--source", metavar="NAME", help="in the manner of one of the sources that the model was trained on, by name"
+    )
     command.add_argument(
         "--then", action="append", metavar="TASK", help="task that goes on with what was made; may be repeated"
     )

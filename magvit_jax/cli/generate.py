@@ -54,8 +54,7 @@ def run_multimodal(
         raise UserError(f"magvit generate needs --task=NAME; this model knows: {', '.join(generator.tasks)}")
     files = workflows.Files(args.input, args.audio, args.flow, args.depth, mask)
     shared = dict(files=files, prompt=args.prompt, given=args.given_frames, seed=args.seed, **settings)
-    if args.num is not None:
-        shared["num"] = args.num
+    shared |= {name: value for name, value in (("num", args.num), ("source", args.source)) if value is not None}
     frames = long_frames(args, generator.fps)
     if frames is None:
         then = dict(then=args.then or (), then_prompt=args.then_prompt)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from magvit_jax import bundles, data, metrics
+from magvit_jax import bundles, data
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation.small_features import shipped
 from magvit_jax.experiments import files, measures, multimodal_measures
@@ -125,8 +125,7 @@ class Scale:
         wanted = ConfigDict(dict(config.data.to_dict(), seed=MEASURED_SEED))
         clips = multimodal_measures.read_clips(wanted, "test", group.clips)
         heard = multimodal_measures.read_clips(config.data, "train", group.clips).with_sound()
-        noise_F = metrics.mean_spectrum(heard.audio)
-        return multimodal_measures.measure(bundles.load_generator(workdir), clips, noise_F)
+        return multimodal_measures.measure(bundles.load_generator(workdir), clips, heard.audio)
 
     def held_out(self, config: ConfigDict, group: Group) -> Sequence[Mapping[str, np.ndarray]]:
         """The clips that all runs on this data are measured on."""

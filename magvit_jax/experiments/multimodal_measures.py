@@ -16,6 +16,7 @@ from magvit_jax.generation.multimodal_chain import arguments_of
 from magvit_jax.tokens.videopoet import sequence_task
 
 BATCH = 32
+RANGES_DB = {80.0: "", 40.0: " within 40 dB"}  # of log spectral distances, and what their names end with
 
 
 class Clips(NamedTuple):
@@ -67,19 +68,19 @@ def read_clips(config: ConfigDict, split: str, num: int) -> Clips:
 
 
 def measure(
-    generator: MultimodalGenerator, clips: Clips, noise_F: np.ndarray | None, seed: int = 0
+    generator: MultimodalGenerator, clips: Clips, sounds_NS: np.ndarray | None, seed: int = 0
 ) -> dict[str, float]:
     """Every task once for each clip that can serve it.
 
     Args:
-        noise_F: mean spectrum of the training sounds (`metrics.mean_spectrum`), the baseline of video-to-audio; None
-            without sound.
+        sounds_NS: training sounds, whose mean spectrum is the baseline of video-to-audio; None without sound.
 
     Returns:
         Of every task "TASK valid": the share of the generated ids that are codes where codes have to be. Of every task
         that makes videos "TASK fd_small". Of text-to-video and audio-to-video "TASK own" and "TASK others", see
         `condition_distances`, on the features of `fd_small`, and "TASK gap", the second less the first. Of
-        video-to-audio "distance", "silence" and "mean_spectrum", log spectral distances from the true sound in dB.
+        video-to-audio "distance", "silence" and "mean_spectrum", log spectral distances from the true sound in dB,
+        and the same "within 40 dB" of its loudest frequency.
     """
     values = {"clips": float(len(clips.video)), "clips with sound": float(clips.heard.sum())}
     for task in generator.tasks:
@@ -94,7 +95,7 @@ def measure(
             values[f"{task} fd_small"] = metrics.frechet_distance(real_NF, made_NF)
             values |= _conditions(task, made_NF, real_NF, own)
         if task == "video_to_audio":
-            values |= _sounds(task, own.audio, np.asarray(made.audio), noise_F)
+            values |= _sounds(task, own.audio, np.asarray(made.audio), sounds_NS)
     return values
 
 
@@ -146,10 +147,14 @@ def _conditions(task: str, made_NF: np.ndarray, real_NF: np.ndarray, clips: Clip
     return {f"{task} own": own, f"{task} others": others, f"{task} gap": others - own}
 
 
-def _sounds(task: str, real_NS: np.ndarray, made_NS: np.ndarray, noise_F: np.ndarray) -> dict[str, float]:
-    distances = {
-        "distance": metrics.log_spectral_distance(real_NS, made_NS),
-        "silence": metrics.log_spectral_distance(real_NS, np.zeros_like(real_NS)),
-        "mean_spectrum": metrics.mean_spectrum_distance(real_NS, noise_F),
-    }
-    return {f"{task} {name}": float(value_N.mean()) for name, value_N in distances.items()}
+def _sounds(task: str, real_NS: np.ndarray, made_NS: np.ndarray, sounds_NS: np.ndarray) -> dict[str, float]:
+    values = {}
+    for range_db, suffix in RANGES_DB.items():
+        noise_F = metrics.mean_spectrum(sounds_NS, range_db)
+        distances = {
+            "distance": metrics.log_spectral_distance(real_NS, made_NS, range_db),
+            "silence": metrics.log_spectral_distance(real_NS, np.zeros_like(real_NS), range_db),
+            "mean_spectrum": metrics.mean_spectrum_distance(real_NS, noise_F, range_db),
+        }
+        values |= {f"{task} {name}{suffix}": float(value_N.mean()) for name, value_N in distances.items()}
+    return values

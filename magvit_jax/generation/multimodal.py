@@ -194,6 +194,7 @@ class MultimodalGenerator:
         task: str | None = None,
         prompt: Prompt = None,
         given: int | None = None,
+        source: str | None = None,
         num: int | None = None,
         seed: int = 0,
         first: int = 0,
@@ -209,7 +210,7 @@ class MultimodalGenerator:
                 of those that fit and that the model knows.
             given: frames that each window of frame prediction is given; by default those of one second (9 of the
                 published model: 3 latents), less where the clip is as short as that.
-            prompt, num, seed, first, settings: as of `generate`. Window j of example i depends on the seed,
+            prompt, source, num, seed, first, settings: as of `generate`. Window j of example i depends on the seed,
                 `first` + i, j and what is before it.
 
         Yields:
@@ -231,7 +232,7 @@ class MultimodalGenerator:
 
         def predict(tail: multimodal_long.Tail, window: int) -> Made:
             values = dict(video=tail.video, audio=tail.audio, flow=None, depth=None, mask=None)
-            return self._generate(task, values, prompt, given, None, batch, seed, first, window, settings)
+            return self._generate(task, values, prompt, given, source, batch, seed, first, window, settings)
 
         return multimodal_long.slide(predict, tail, frames, self.clip.fps, self.sample_rate)
 
@@ -246,6 +247,7 @@ class MultimodalGenerator:
         depth: Any = None,
         mask: Any = None,
         given: int | None = None,
+        source: str | None = None,
         num: int | None = None,
         seed: int = 0,
         first: int = 0,
@@ -262,7 +264,7 @@ class MultimodalGenerator:
                 in [0, 1], [B, T, H, W, 3], to such videos. The model estimates neither.
             mask: of inpainting and outpainting, whichever comes.
             given: of the first task.
-            num, seed, first, settings: as of `generate`; guidance is for those tasks that are given a text.
+            source, num, seed, first, settings: as of `generate`; guidance is for those tasks that are given a text.
 
         Returns:
             What each task made.
@@ -282,7 +284,7 @@ class MultimodalGenerator:
         made: list[Made] = []
         for step, (task, prompt, changes) in enumerate(steps):
             own, count = step_arguments(task, values), None if step else given
-            made.append(self._generate(task, own, prompt, count, None, num, seed, first, step or None, changes))
+            made.append(self._generate(task, own, prompt, count, source, num, seed, first, step or None, changes))
             values |= {name: new for name in FROM_BEFORE if (new := getattr(made[-1], name)) is not None}
         return made
 

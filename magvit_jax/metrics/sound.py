@@ -5,7 +5,7 @@ import numpy as np
 from magvit_jax.errors import UserError
 
 WINDOW, HOP = 512, 128  # 32 ms and 8 ms at 16 kHz
-FLOOR_DB = -80.0  # of a spectrum's power below the reference's highest
+RANGE_DB = 80.0  # from the highest power of the reference down to what counts as silence
 
 
 def si_sdr(reference, estimate) -> np.ndarray:
@@ -34,61 +34,65 @@ def si_sdr(reference, estimate) -> np.ndarray:
         return np.where(signal == 0, -np.inf, 10.0 * np.log10(signal / noise))
 
 
-def log_spectral_distance(reference, estimate) -> np.ndarray:
+def log_spectral_distance(reference, estimate, range_db: float = RANGE_DB) -> np.ndarray:
     """Distance of log power spectra in dB, lower is better: 0 for equal sounds.
 
     The root over frequencies of the mean squared difference in dB, averaged over windows. Convention: periodic
-    Hann windows of 512 samples every 128, no padding; powers of both are raised to 80 dB below the highest of the
-    reference, so that silence counts as silence.
+    Hann windows of 512 samples every 128, no padding; powers of both are raised to `range_db` below the highest of
+    the reference, so that silence counts as silence.
 
     Args:
       reference, estimate: float [..., S], of one shape, S at least 512.
+      range_db: dB, above 0. With 80 a noise 40 dB below a pure tone is farther from it than silence is, as most
+        frequencies of a tone are empty; with 40 only what is within 40 dB of the loudest counts.
 
     Returns:
       float64 of the leading shape.
 
     Raises:
-      UserError: different shapes, sounds that are too short, or a silent reference.
+      UserError: different shapes, sounds that are too short, a silent reference, or a range that is not above 0.
     """
     reference, estimate = _pair(reference, estimate)
     if reference.shape[-1] < WINDOW:
         raise UserError(f"log_spectral_distance: {reference.shape[-1]} samples; expected {WINDOW} or more")
-    return _distance(_powers(reference), _powers(estimate))
+    return _distance(_powers(reference), _powers(estimate), range_db)
 
 
-def mean_spectrum(sounds) -> np.ndarray:
+def mean_spectrum(sounds, range_db: float = RANGE_DB) -> np.ndarray:
     """The geometric mean of the power spectra of all windows of sounds, float64 [257].
 
     It is the one spectrum that is nearest to them by squared dB; see `mean_spectrum_distance`. Each sound's powers are
-    raised to 80 dB below its highest.
+    raised to `range_db` below its highest.
 
     Args:
       sounds: float [N, S], none of them silent, S at least 512.
     """
     power = _powers(np.asarray(sounds, np.float64))
-    return np.exp(np.log(np.maximum(power, _floor(power))).mean((0, 1)))
+    return np.exp(np.log(np.maximum(power, _floor(power, range_db))).mean((0, 1)))
 
 
-def mean_spectrum_distance(reference, spectrum_F: np.ndarray) -> np.ndarray:
+def mean_spectrum_distance(reference, spectrum_F: np.ndarray, range_db: float = RANGE_DB) -> np.ndarray:
     """As `log_spectral_distance`, from one power spectrum that stands for every window: what a constant noise reaches.
 
     Args:
       reference: float [..., S].
-      spectrum_F: of `mean_spectrum`.
+      spectrum_F: of `mean_spectrum`, for the same `range_db`.
     """
     power = _powers(np.asarray(reference, np.float64))
-    return _distance(power, np.broadcast_to(spectrum_F, power.shape))
+    return _distance(power, np.broadcast_to(spectrum_F, power.shape), range_db)
 
 
-def _distance(power_a: np.ndarray, power_b: np.ndarray) -> np.ndarray:
-    floor = _floor(power_a)
+def _distance(power_a: np.ndarray, power_b: np.ndarray, range_db: float) -> np.ndarray:
+    floor = _floor(power_a, range_db)
     difference = 10.0 * np.log10(np.maximum(power_a, floor) / np.maximum(power_b, floor))
     return np.sqrt(np.square(difference).mean(-1)).mean(-1)
 
 
-def _floor(power: np.ndarray) -> np.ndarray:
-    """80 dB below the highest power of each sound, [..., 1, 1]."""
-    floor = power.max((-2, -1), keepdims=True) * 10.0 ** (FLOOR_DB / 10.0)
+def _floor(power: np.ndarray, range_db: float) -> np.ndarray:
+    """`range_db` below the highest power of each sound, [..., 1, 1]."""
+    if not range_db > 0:
+        raise UserError(f"log_spectral_distance: range_db {range_db}; expected a number above 0")
+    floor = power.max((-2, -1), keepdims=True) * 10.0 ** (-range_db / 10.0)
     if (floor == 0).any():
         raise UserError("log_spectral_distance: a reference is silent; expected one that is not zero throughout")
     return floor

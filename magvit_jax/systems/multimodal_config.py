@@ -91,7 +91,7 @@ def build_vocabulary(
         audio_levels=0 if sound is None else sound.levels,
         audio_codes=0 if sound is None else sound.codes,
         text_ids=text.ids,
-        sources=(),
+        sources=tuple(config.get("sources", ())),  # which models made before there were any do not have
         resolutions=tuple(tuple(size) for size in config.resolutions),
         durations=tuple(config.durations),
     )
@@ -247,6 +247,14 @@ def require_sound(config: ConfigDict, names: Sequence[str], sound: SoundTokenize
         )
     if config.data.sound == "none":
         raise UserError(f"data.sound: 'none', but task {hearing[0]!r} needs sound; expected 'required' or 'optional'")
+
+
+def require_sources(config: ConfigDict) -> None:
+    """UserError unless `vocabulary.sources` is empty, or names the source of the videos, then that of the images."""
+    names, expected = tuple(config.vocabulary.sources), 2 if _has_images(config) else 1
+    if names and len(names) != expected:
+        what = "two names, of the videos' source and of the images'" if expected == 2 else "the name of the videos'"
+        raise UserError(f"vocabulary.sources: {list(names)}; expected none, or {what}")
 
 
 def _has_images(config: ConfigDict) -> bool:

@@ -88,7 +88,13 @@ class MultimodalEvaluation:
 
     def _sums_of_batch(self, state: PyTree, batch: Batch, weights_M: Array) -> dict[str, Array]:
         drawn = self.rows.draw(state.frozen, batch, self.every, weights_M, drops=False)
-        rows = self.every.rows(drawn.index_B, drawn.codes, text_count_B=drawn.text_count_B, text_BT=drawn.text_BT)
+        rows = self.every.rows(
+            drawn.index_B,
+            drawn.codes,
+            text_count_B=drawn.text_count_B,
+            text_BT=drawn.text_BT,
+            source_B=drawn.source_B,
+        )
         scores = output_scores(
             self.transformer,
             state.eval_params,

@@ -168,6 +168,7 @@ def build(
     text = multimodal_config.TextFields.of(config.text, 0 if words is None else words.size)
     names = multimodal_config.active_tasks(config.tasks)
     multimodal_config.require_sound(config, names, sound)
+    multimodal_config.require_sources(config)
     vocabulary = multimodal_config.build_vocabulary(config.vocabulary, text, tokenizer, sound)
     clip = multimodal_config.build_clip(config.data, tokenizer, sound)
     buckets, shares = multimodal_config.build_buckets(config, clip, vocabulary, text.slots)
@@ -181,6 +182,8 @@ def build(
         painting_names=tuple(name for name in names if "painting" in name),
         text=text.kind,
         text_dropout=config.conditions.text_dropout,
+        sources=len(vocabulary.sources),
+        source_dropout=config.conditions.source_dropout,
         # Made here, not in the step: keys cannot be made under the mesh of an ahead-of-time compilation.
         example_key=jax.random.key(config.seed + 1),
     )

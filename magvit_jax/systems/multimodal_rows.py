@@ -18,6 +18,7 @@ from magvit_jax.tokens.videopoet import Sequences, commit, stack_rows
 from magvit_jax.tokens.videopoet.bucket import Bucket
 from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
 
+SOURCE_DRAW = 2  # of an example's key: whether its source is dropped
 TEXT_KEYS = {"words": ("text_ids", "text_count"), "t5": ("text_embedding", "text_count"), "none": ()}
 
 
@@ -30,6 +31,7 @@ class Drawn(NamedTuple):
         text_count_B: int32, used text slots, 0 where the text was dropped; None for a model without text.
         text_BT: int32 ids of the text's own vocabulary; None where text is known by its embeddings.
         text_BTE: float32 embeddings of the text; None where it is known by its ids.
+        source_B: int32, positions in the vocabulary's sources, -1 where the source was dropped; None without sources.
     """
 
     index_B: Array
@@ -37,6 +39,7 @@ class Drawn(NamedTuple):
     text_count_B: Array | None
     text_BT: Array | None
     text_BTE: Array | None
+    source_B: Array | None = None
 
 
 class Frozen(NamedTuple):
@@ -57,6 +60,8 @@ class RowMaker:
         painting, painting_names: what painting tasks leave of a clip, and the tasks; None without.
         text: "words", "t5" or "none".
         text_dropout: share of the examples whose text is hidden, for guidance.
+        sources: how many sources the vocabulary names: that of the videos, and that of the images.
+        source_dropout: share of the examples whose source is hidden, so that none need be named in generation.
         example_key: randomness of an example is this key and its index.
     """
 
@@ -69,11 +74,14 @@ class RowMaker:
     painting_names: tuple[str, ...]
     text: str
     text_dropout: float
+    sources: int
+    source_dropout: float
     example_key: PRNGKey
 
     def __post_init__(self):
-        if not 0 <= self.text_dropout <= 1:
-            raise UserError(f"conditions.text_dropout is {self.text_dropout}; expected a share in [0, 1]")
+        for name in ("text_dropout", "source_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"conditions.{name} is {getattr(self, name)}; expected a share in [0, 1]")
 
     @property
     def video_keys(self) -> tuple[str, ...]:
@@ -127,7 +135,7 @@ class RowMaker:
 
         Args:
             weights_M: as of `Bucket.draw`.
-            drops: whether texts are dropped; not when something is measured.
+            drops: whether texts and sources are dropped; not when something is measured.
         """
         keys_B = jax.vmap(lambda index: jax.random.fold_in(self.example_key, index))(batch["index"])
         task_key, drop_key = jnp.unstack(jax.vmap(jax.random.split)(keys_B), axis=1)
@@ -140,16 +148,32 @@ class RowMaker:
             dropped_B = jax.vmap(jax.random.uniform)(drop_key) < self.text_dropout
             count_B = jnp.where(dropped_B, 0, count_B)
         codes = self._codes(frozen, batch, bucket, index_B)
-        return Drawn(index_B, codes, count_B, batch.get("text_ids"), batch.get("text_embedding"))
+        source_B = self._sources(keys_B, "image" in batch, drops)
+        return Drawn(index_B, codes, count_B, batch.get("text_ids"), batch.get("text_embedding"), source_B)
 
     def _bucket_rows(self, frozen: Frozen, batch: Batch, bucket: Bucket) -> tuple[Sequences, Array | None]:
         _require_rows(batch["index"].shape[0], bucket)
         drawn = self.draw(frozen, batch, bucket)
-        rows = bucket.rows(drawn.index_B, drawn.codes, text_count_B=drawn.text_count_B, text_BT=drawn.text_BT)
+        rows = bucket.rows(
+            drawn.index_B,
+            drawn.codes,
+            text_count_B=drawn.text_count_B,
+            text_BT=drawn.text_BT,
+            source_B=drawn.source_B,
+        )
         text_BTE = drawn.text_BTE
         if text_BTE is not None:
             text_BTE = text_BTE.reshape(-1, bucket.row_text, text_BTE.shape[-1])
         return _spread(rows), _spread(text_BTE)
+
+    def _sources(self, keys_B: PRNGKey, images: bool, drops: bool) -> Array | None:
+        if not self.sources:
+            return None
+        source_B = jnp.full(keys_B.shape, int(images), jnp.int32)
+        if not drops:
+            return source_B
+        uniform_B = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, SOURCE_DRAW)))(keys_B)
+        return jnp.where(uniform_B < self.source_dropout, -1, source_B)
 
     def _parts(self, batch: Batch) -> list[Batch]:
         """The examples of each bucket: one after the other, so that microbatches divide every bucket alike."""

@@ -1,5 +1,6 @@
 """SoundStream trained against a discriminator of spectra (Zeghidour et al. 2021, III; thesis 8.3)."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,12 @@ from magvit_jax.training.state import TrainState
 from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
 
 KIND = "sound_tokenizer"
+#: Of sounds and their reconstructions [B, S], dB for each.
+MEASURES = dict(
+    si_sdr=metrics.si_sdr,
+    log_spectral_distance=metrics.log_spectral_distance,
+    log_spectral_distance_40=functools.partial(metrics.log_spectral_distance, range_db=40.0),
+)
 TERMS = ("reconstruction", "waveform", "commitment", "adversarial", "features")  # of `LossWeights`
 
 
@@ -96,6 +103,7 @@ class SoundStreamSystem:
         discriminator: StftDiscriminator,
         weights: LossWeights,
         windows: tuple[int, ...],
+        floor: float,
         optimizer: optax.GradientTransformation,
         discriminator_optimizer: optax.GradientTransformation,
         ema_decay: float,
@@ -104,7 +112,7 @@ class SoundStreamSystem:
     ):
         self.model, self.quantization = model, quantization
         self.adversary = SoundAdversary(discriminator, weights.adversarial, weights.features)
-        self.weights, self.windows, self.ema_decay = weights, windows, ema_decay
+        self.weights, self.windows, self.floor, self.ema_decay = weights, windows, floor, ema_decay
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
         self.samples, self.sample_rate = samples, sample_rate
         self.evaluators = {"reconstruction": self.evaluate_reconstruction}
@@ -179,13 +187,13 @@ class SoundStreamSystem:
         return {}
 
     def evaluate_reconstruction(self, state: SoundStreamState, batches: Iterable[Batch]) -> Mapping[str, float]:
-        """Mean SI-SDR and log spectral distance, dB, of sounds decoded from 1, 2, ... levels, and the use of codes.
+        """Mean of the `MEASURES`, dB, of sounds decoded from 1, 2, ... levels, and the use of codes.
 
-        Silent sounds, which have neither, are left out and counted.
+        Silent sounds, which have none, are left out and counted.
         """
-        si_sdr: dict[int, list[np.ndarray]] = {n + 1: [] for n in range(self.quantization.levels)}
-        distance: dict[int, list[np.ndarray]] = {n: [] for n in si_sdr}
-        use = [metrics.CodebookCounts.empty(self.quantization.size) for _ in si_sdr]
+        level_numbers = range(1, self.quantization.levels + 1)
+        found: dict[str, list[np.ndarray]] = {f"{name}_{n}": [] for name in MEASURES for n in level_numbers}
+        use = [metrics.CodebookCounts.empty(self.quantization.size) for _ in level_numbers]
         silent, params, codes = 0, state.generator.eval_params, state.books.codes_QKD
         for batch in batches:
             ids_BTQ = self._encode(params, codes, batch["audio"])
@@ -195,17 +203,13 @@ class SoundStreamSystem:
             use = [counts.update(ids[..., level]) for level, counts in enumerate(use)]
             if not heard_B.any():
                 continue
-            for levels in si_sdr:
-                output_BS = to_host(self._decode(params, codes, ids_BTQ[..., :levels]))
-                si_sdr[levels].append(metrics.si_sdr(audio_BS[heard_B], output_BS[heard_B]))
-                distance[levels].append(metrics.log_spectral_distance(audio_BS[heard_B], output_BS[heard_B]))
+            for n in level_numbers:
+                output_BS = to_host(self._decode(params, codes, ids_BTQ[..., :n]))
+                for name, measure in MEASURES.items():
+                    found[f"{name}_{n}"].append(measure(audio_BS[heard_B], output_BS[heard_B]))
         values = {"silent_sounds": float(silent)}
-        for levels in si_sdr:
-            values[f"codebook_use_{levels}"] = use[levels - 1].usage
-            if si_sdr[levels]:
-                values[f"si_sdr_{levels}"] = float(np.concatenate(si_sdr[levels]).mean())
-                values[f"log_spectral_distance_{levels}"] = float(np.concatenate(distance[levels]).mean())
-        return values
+        values |= {f"codebook_use_{n}": use[n - 1].usage for n in level_numbers}
+        return values | {name: float(np.concatenate(parts).mean()) for name, parts in found.items() if parts}
 
     def _reconstruct(
         self, params: PyTree, codes_QKD: Array, audio_BS: Array, levels_B: Array
@@ -220,7 +224,9 @@ class SoundStreamSystem:
     ) -> tuple[Array, dict[str, Array]]:
         """What the generator loses without an adversary."""
         terms = dict(
-            reconstruction=losses.spectral_distance(audio_BS, output_BS, self.windows, self.sample_rate),
+            reconstruction=losses.spectral_distance(
+                audio_BS, output_BS, self.windows, self.sample_rate, self.floor
+            ),
             waveform=jnp.abs(audio_BS - output_BS).mean(),
             commitment=commitment,
         )
@@ -254,6 +260,8 @@ def build(config: ConfigDict) -> SoundStreamSystem:
         raise UserError(
             f"data.samples: {data.samples}; expected a multiple of {model.samples_per_latent}, the model's strides"
         )
+    if not config.floor > 0:
+        raise UserError(f"floor: {config.floor}; expected a number above 0, below which a band counts as silent")
     longest = max(*config.windows, *config.discriminator.windows)
     if data.samples < longest:
         raise UserError(f"data.samples: {data.samples}; expected {longest} or more, the longest window")
@@ -267,6 +275,7 @@ def build(config: ConfigDict) -> SoundStreamSystem:
         discriminator=StftDiscriminator(**_fields(config.discriminator)),
         weights=LossWeights(**_fields(config.loss)),
         windows=tuple(config.windows),
+        floor=config.floor,
         optimizer=make_optimizer(config.optimizer, training.steps),
         discriminator_optimizer=make_optimizer(config.discriminator_optimizer, training.steps),
         ema_decay=training.ema_decay,

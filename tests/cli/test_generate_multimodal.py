@@ -50,6 +50,8 @@ def test_flags_reach_the_workflows(called):
     flags = ["--then=stylization", "--then=video_to_audio", "--then-prompt=up"]
     assert main([*GENERATE, "--task=image_to_video", "--input=a.mp4", *flags]) == 0
     assert (called[1][2]["then"], called[1][2]["then_prompt"]) == (["stylization", "video_to_audio"], "up")
+    assert main([*GENERATE, "--task=unconditional", "--source=film"]) == 0
+    assert called.pop()[2]["source"] == "film"
     assert main([*GENERATE, "--task=frame_prediction", "--given-frames=5", "--seconds=4", "--input=a.mp4"]) == 0
     assert called[2][:2] == ("generate_multimodal_long", ("frame_prediction", Path("out"), 32))
     assert called[2][2] == dict(files=Files(Path("a.mp4")), prompt=None, given=5, seed=0)

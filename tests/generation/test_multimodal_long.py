@@ -44,6 +44,15 @@ def test_each_window_goes_on_from_the_end_of_the_one_before(generator):
     assert len(keys) == 3
 
 
+def test_windows_and_chains_are_in_the_manner_of_their_source(generator):
+    list(generator.extend(start()[0], frames=5, source="film"))
+    generator.chain(("text_to_video", "video_to_audio"), prompts="a digit", source="film")
+    known = generator.vocabulary.sources.index("film")
+    assert [prefixes.source_B.tolist() for prefixes in generator.program.prefixes] == [[known]] * 4
+    with pytest.raises(UserError, match="source 'book' is unknown"):
+        generator.extend(start()[0], frames=5, source="book").__next__()
+
+
 def test_sound_goes_on_with_its_video(generator):
     """One frame and one latent of sound are given; 8 frames and 8 latents, one second each, are new."""
     video, audio = start()

@@ -42,6 +42,18 @@ def test_log_spectral_distance_of_silence_is_the_floor():
     assert metrics.log_spectral_distance(NOISE, np.zeros_like(NOISE)).min() > 60.0
 
 
+def test_the_range_says_what_counts_as_silence():
+    """A noise 40 to 60 dB below a tone is louder than the silence around it over 80 dB, and unheard over 30."""
+    tone = np.sin(2 * np.pi * 1000 / 16000 * np.arange(2048))
+    noisy, silent = tone + 0.01 * NOISE[0], np.zeros_like(tone)
+    assert metrics.log_spectral_distance(tone, noisy) > metrics.log_spectral_distance(tone, silent)
+    assert metrics.log_spectral_distance(tone, noisy, 30.0) < 0.2 < metrics.log_spectral_distance(tone, silent, 30.0)
+    assert metrics.mean_spectrum(tone[None], 30.0).min() > metrics.mean_spectrum(tone[None]).min()
+    for range_db in (0.0, -40.0, float("nan")):
+        with pytest.raises(UserError, match=f"range_db {range_db}"):
+            metrics.log_spectral_distance(tone, noisy, range_db)
+
+
 @pytest.mark.parametrize("metric", [metrics.si_sdr, metrics.log_spectral_distance])
 def test_silent_references_and_other_shapes_are_refused(metric):
     with pytest.raises(UserError, match="silent"):

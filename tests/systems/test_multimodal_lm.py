@@ -138,6 +138,31 @@ def test_what_is_drawn_follows_from_the_index_alone():
     assert (np.asarray(drawing(system, bucket, False)(batch, None).text_count_B) == 3).all()
 
 
+def test_sources_stand_in_the_rows_and_are_sometimes_dropped():
+    """One name for the videos and one for the images; nothing else that is drawn changes."""
+    named = ("vocabulary.sources=('films', 'photos')", "conditions.source_dropout=0.25")
+    system, plain = system_of(True, "frames", *named), system_of(True, "frames")
+    videos, images = example.batch_of(60), example.images_of(60)
+    for position, (batch, bucket) in enumerate(((videos, system.rows.buckets[0]), (images, system.rows.images))):
+        batch = keyed(system, batch)
+        drawn = drawing(system, bucket)(batch, None)
+        kept_B = np.asarray(drawn.source_B) >= 0
+        assert set(np.asarray(drawn.source_B).tolist()) == {-1, position} and 5 <= (~kept_B).sum() <= 28
+        assert (np.asarray(drawing(system, bucket, False)(batch, None).source_B) == position).all()
+        rows = jax.jit(lambda drawn, bucket=bucket: bucket_rows(bucket, drawn))(drawn)
+        source = system.vocabulary.source_id(("films", "photos")[position])
+        assert ((np.asarray(rows.ids_BL) == source) & np.asarray(rows.segment_BL > 0)).sum() == kept_B.sum()
+        other = plain.rows.buckets[0] if position == 0 else plain.rows.images
+        assert drawing(plain, other)(batch, None).source_B is None
+        np.testing.assert_array_equal(drawing(plain, other)(batch, None).index_B, drawn.index_B)
+
+
+def bucket_rows(bucket, drawn):
+    return bucket.rows(
+        drawn.index_B, drawn.codes, text_count_B=drawn.text_count_B, text_BT=drawn.text_BT, source_B=drawn.source_B
+    )
+
+
 def test_painting_sees_the_commit_encoding_of_its_own_task():
     """Of 2x2 cells of 4x4 equal pixels the centre is a quarter of each; the window of the latents is the first cell."""
     system, batch = system_of(False), example.batch_of(2)
@@ -196,6 +221,9 @@ def test_a_new_run_begins_with_the_tokenizers_and_with_given_parameters():
         (["data.height=16"], "resolution .16, 8. is unknown; known are: .8, 8."),
         (["tasks.unconditional.weight=-1.0"], "tasks.unconditional.weight is -1.0; expected 0"),
         (["conditions.text_dropout=1.5"], "conditions.text_dropout is 1.5"),
+        (["conditions.source_dropout=-0.5"], "conditions.source_dropout is -0.5"),
+        (["vocabulary.sources=('a', 'b')"], r"\['a', 'b'\]; expected none, or the name of the videos'"),
+        (["vocabulary.sources=('a',)", "data.images.source=frames"], "expected none, or two names"),
         (["loss.chunk=0"], "loss.chunk: 0; expected 1 or more"),
         (["model.dtype=float64"], "model.dtype: 'float64'; expected one of"),
         (["tasks.frame_prediction.settings.given=(3,)"], "3 given latent frames of 3, expected 1 to 2"),

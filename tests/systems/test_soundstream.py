@@ -105,7 +105,8 @@ def test_evaluation_by_levels_leaves_silence_out(system, run):
     audio[1] = 0
     values = system.evaluators["reconstruction"](run[2].system, [{"audio": audio}])
     assert values["silent_sounds"] == 1
-    assert {f"{name}_{n}" for name in ("si_sdr", "log_spectral_distance", "codebook_use") for n in (1, 2)} < set(values)
+    names = ("si_sdr", "log_spectral_distance", "log_spectral_distance_40", "codebook_use")
+    assert {f"{name}_{n}" for name in names for n in (1, 2)} < set(values)
     assert all(np.isfinite(value) for value in values.values())
 
 
@@ -114,6 +115,7 @@ def test_evaluation_by_levels_leaves_silence_out(system, run):
     [
         ("data.samples=641", "multiple of 20"),
         ("windows=(1024,)", "the longest window"),
+        ("floor=0.0", "floor: 0.0; expected a number above 0"),
         ("training.microbatches=2", "expected 1"),
         ("quantizer.restart_below=0.0", "restart_below above 0"),
         ("init_from=elsewhere", "from scratch"),

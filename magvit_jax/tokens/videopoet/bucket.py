@@ -76,14 +76,20 @@ class Bucket:
         return jnp.minimum(jnp.sum(passed_BM, axis=1, dtype=jnp.int32), len(self.weights) - 1)
 
     def rows(
-        self, index_B: Array, codes: Mapping[str, Array], *, text_count_B: Array | None, text_BT: Array | None
+        self,
+        index_B: Array,
+        codes: Mapping[str, Array],
+        *,
+        text_count_B: Array | None,
+        text_BT: Array | None,
+        source_B: Array | None = None,
     ) -> Sequences:
         """Rows of `row_length` columns of B sequences, B a multiple of `per_row`; arguments as of `build`.
 
         Their text embeddings are those of the sequences one after the other, [B / R, `row_text`, E].
         """
         sequences = build(
-            self.plan, index_B, codes, text_count_B=text_count_B, text_BT=text_BT, source_B=None
+            self.plan, index_B, codes, text_count_B=text_count_B, text_BT=text_BT, source_B=source_B
         )
         if self.per_row > 1:
             sequences = merge_rows(

@@ -41,9 +41,10 @@ def test_a_sound_shorter_than_a_window_is_refused(audio):
         spectra.stft(audio, 1024, 256)
 
 
-def test_spectral_distance_by_hand(audio):
+@pytest.mark.parametrize("floor", [1e-5, 0.3])
+def test_spectral_distance_by_hand(audio, floor):
     other = audio[::-1].copy()
-    found = jax.jit(lambda a, b: losses.spectral_distance(a, b, (64, 256), RATE))(audio, other)
+    found = jax.jit(lambda a, b: losses.spectral_distance(a, b, (64, 256), RATE, floor))(audio, other)
     total = 0.0
     for window in (64, 256):
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
@@ -55,7 +56,7 @@ def test_spectral_distance_by_hand(audio):
                     np.abs(np.fft.rfft(x[start : start + window] * hann)) / np.sqrt(window) @ filters
                     for x in (a, b)
                 ]
-                log = [np.log(np.maximum(x, 1e-5)) for x in mel]
+                log = [np.log(np.maximum(x, floor)) for x in mel]
                 values.append(
                     np.abs(mel[0] - mel[1]).sum() + np.sqrt(window / 2) * np.linalg.norm(log[0] - log[1])
                 )

@@ -180,7 +180,7 @@ def advice(report: Report) -> str:
     parts = []
     shards = report.mesh["data"] * report.mesh["fsdp"]
     rows = report.batch // shards // report.microbatches
-    if report.what == "train" and rows > 1:
+    if report.what.startswith("train") and rows > 1:
         more = next(n for n in range(2, rows + 1) if rows % n == 0)
         flag = f"--config.training.microbatches={report.microbatches * more}"
         parts.append(f"{flag} ({rows} examples a chip at once now)")

@@ -33,7 +33,8 @@ from magvit_jax.training.sharded import abstract_state, jit_train_step
 from magvit_jax.training.system import System
 from magvit_jax.typing import PyTree
 
-WHAT = ("train", "sample")
+IMAGES = "train-images"
+WHAT = ("train", IMAGES, "sample")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Step:
     """A program that can be lowered.
 
     Attributes:
-      what: "train" or "sample".
+      what: "train", "train-images" or "sample".
       jitted, arguments: the function, and the shapes and layouts it is called with.
       batch: examples of one call, over all devices.
       microbatch: examples that are computed at once, over all devices.
@@ -82,7 +83,7 @@ def build_system(
     """
     words = Words(tuple(config.text.words)) if "text" in config and config.text.words else None
     system = systems.build(config, tokenizer=tokenizer, num_classes=classes, sound=sound, words=words)
-    if system.kind == "tokenizer" and what == "train":
+    if system.kind == "tokenizer" and what != "sample":
         system.load_networks()
     return system
 
@@ -92,7 +93,8 @@ class Request:
     """What is to be compiled, in a form that another process can be sent.
 
     Attributes:
-      what: "train" for the training step; "sample" for one call of sampling.
+      what: "train" for the training step; "train-images" for that of a batch of images between those of videos;
+        "sample" for one call of sampling.
       task: what a generator samples; the first of its tasks by default.
       sound: the sound tokenizer of a multimodal generator.
     """
@@ -125,22 +127,33 @@ def build_step(request: Request, devices: Sequence[Any] | None = None) -> Step:
     mesh = make_mesh(config.mesh.to_dict(), devices)
     system = build_system(config, request.tokenizer, request.classes, request.what, request.sound)
     rules, impl = make_rules(config.sharding_rules), config.training.rng_impl
-    if what == "train":
+    if what != "sample":
         require_divisible("data.batch_size", config.data.batch_size, mesh, config.training.microbatches)
     else:
         require_divisible("data.eval_batch_size", config.data.eval_batch_size, mesh, 1)
     state = abstract_state(system, mesh, rules, impl)
     if what == "sample":
         return _sample_step(system, config, mesh, rules, state.system, request.task)
-    batch, microbatches = config.data.batch_size, config.training.microbatches
+    per_row, keys = _rows_and_keys(system, what)
+    batch, microbatches = config.data.batch_size * per_row, config.training.microbatches
     arguments = (
         state,
-        _on(abstract_batch(system, config, batch), batch_sharding(mesh)),
+        _on(abstract_batch(system, config, batch, keys), batch_sharding(mesh)),
         _on(_key(impl), replicated(mesh)),
     )
     jitted = jit_train_step(system, microbatches, state, mesh)
     params = system.abstract_params()
     return Step(what, jitted, arguments, batch, batch // microbatches, mesh, rules, params)
+
+
+def _rows_and_keys(system: System, what: str) -> tuple[int, Sequence[str]]:
+    """How many examples a batch of the training step has for each of `data.batch_size`, and what is in it."""
+    if what != IMAGES:
+        return 1, system.data_keys
+    images = system.rows.images if system.kind == multimodal_lm.KIND else None
+    if images is None:
+        raise UserError(f"what: {what!r} of a config without batches of images; expected train, or data.images.source")
+    return images.per_row, system.image_keys
 
 
 def _sample_step(
@@ -183,16 +196,22 @@ def flops_per_batch(request: Request) -> float:
     if request.what == "sample":
         function, arguments = _sampling(system, config, 1, request.task)
         return config.data.eval_batch_size * model_flops(function, state, *arguments)
-    fewest = system.rows.fewest_examples if system.kind == multimodal_lm.KIND else 1
-    batch = abstract_batch(system, config, fewest)
-    return config.data.batch_size / fewest * model_flops(system.gradients, state, batch, key)
+    per_row, keys = _rows_and_keys(system, request.what)
+    fewest = per_row
+    if request.what == "train" and system.kind == multimodal_lm.KIND:
+        fewest = system.rows.fewest_examples
+    batch = abstract_batch(system, config, fewest, keys)
+    return config.data.batch_size * per_row / fewest * model_flops(system.gradients, state, batch, key)
 
 
-def abstract_batch(system: System, config: ConfigDict, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of what `system.data_keys` names, for `size` examples of the config's data."""
+def abstract_batch(
+    system: System, config: ConfigDict, size: int, keys: Sequence[str] | None = None
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of what `keys` name, by default `system.data_keys`, for `size` examples of the config's data."""
     clip = (config.data.frames, config.data.height, config.data.width)
     known = {
         "video": lambda: ((size, *clip, 3), jnp.uint8),
+        "image": lambda: ((size, 1, *clip[1:], 3), jnp.uint8),
         "flow": lambda: ((size, *clip, 3), jnp.uint8),
         "depth": lambda: ((size, *clip, 3), jnp.uint8),
         "audio": lambda: ((size, config.data.samples), jnp.float32),
@@ -204,7 +223,7 @@ def abstract_batch(system: System, config: ConfigDict, size: int) -> dict[str, j
         "label": lambda: ((size,), jnp.int32),
         "index": lambda: ((size,), jnp.uint32),
     }
-    return {key: jax.ShapeDtypeStruct(*known[key]()) for key in system.data_keys}
+    return {key: jax.ShapeDtypeStruct(*known[key]()) for key in (system.data_keys if keys is None else keys)}
 
 
 def require_divisible(name: str, size: int, mesh: Mesh, microbatches: int) -> None:

@@ -89,7 +89,10 @@ def _compile(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--slices", type=int, default=1, help="so many slices of that topology (default: 1)")
     command.add_argument(
-        "--what", choices=["train", "sample"], default="train", help="a training step, or a call of sampling"
+        "--what",
+        choices=["train", "train-images", "sample"],
+        default="train",
+        help="a training step, that of a batch of images in between, or a call of sampling",
     )
     command.add_argument("--task", help="what is sampled; the first task of the config by default")
     command.add_argument(

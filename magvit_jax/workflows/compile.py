@@ -39,8 +39,9 @@ def compile_ahead(
     Args:
       config: a whole training config.
       topology: of the slice, such as "v5e:4x4" (`aot.topology`).
-      what: "train" for the training step; "sample" for one call of a generator's decoding, tokens and pixels, or of a
-        tokenizer's reconstruction, of `data.eval_batch_size` clips.
+      what: "train" for the training step; "train-images" for that of a multimodal generator's batch of images; "sample"
+        for one call of a generator's decoding, tokens and pixels, or of a tokenizer's reconstruction, of
+        `data.eval_batch_size` clips.
       tokenizer: of a generator, the config its tokenizer is trained with; by default `config.tokenizer` is a bundle or
         a workdir.
       sound_tokenizer: of a multimodal generator, likewise.

@@ -1,5 +1,6 @@
 """The programs of VideoPoet that are compiled ahead of time, on the simulated devices: traced, and not compiled."""
 
+import dataclasses
 import math
 import re
 
@@ -42,6 +43,21 @@ def test_a_step_is_traced_with_all_that_its_batch_needs():
     shapes = [tuple(map(int, found.split("x")[:-1])) for found in re.findall(r"tensor<((?:\d+x)+)f32>", text)]
     logits = max(math.prod(shape) // vocabulary for shape in shapes if vocabulary in shape)
     assert logits == 4 * 16 < 8 * bucket.row_outputs
+
+
+def test_a_batch_of_images_has_as_many_rows():
+    """Five images a row; no sound, and less work than videos of as many rows."""
+    request = request_of("data.images.source=frames", "tasks.text_to_image.weight=1.0", what="train-images")
+    step = build_step(request, jax.devices())
+    [images] = [x for x in jax.tree.leaves(step.arguments[1]) if len(x.shape) == 5]
+    per_row = images.shape[0] // 8
+    assert step.batch == images.shape[0] == per_row * 8 > 8 and images.shape[1:] == (1, *example.PIXELS[1:], 3)
+    system = build_system(request.config, request.tokenizer, 0, "train", request.sound)
+    assert f"tensor<8x{system.rows.images.row_length}x16xf32>" in step.lower().as_text()
+    videos = dataclasses.replace(request, what="train")
+    assert 0 < flops_per_batch(request) < flops_per_batch(videos)
+    with pytest.raises(UserError, match="'train-images' of a config without batches of images"):
+        build_step(request_of(what="train-images"), jax.devices())
 
 
 def test_work_grows_with_the_batch_and_sampling_makes_ids():

@@ -24,10 +24,12 @@ Each of these numbers has to divide by data x fsdp x microbatches. The rows of T
 Cost: a step is 18.6, 36.1 or 165.7 PFLOP (300m, 1b, 8b) with both tokenizers in it, as `magvit compile` counts;
 docs/benchmarks.md has memory and the least time on a slice. Not trained.
 
-    magvit embed-text --captions=VIDEOS/captions.jsonl --weights-dir=WEIGHTS --output=TEXTS
+    cat VIDEOS/captions.jsonl IMAGES/captions.jsonl > captions.jsonl
+    magvit embed-text --captions=captions.jsonl --weights-dir=WEIGHTS --output=TEXTS
     magvit train --config=videopoet/multimodal:1b --config.tokenizer=runs/video_tokenizer \\
         --config.sound_tokenizer=runs/soundstream --config.data.path=VIDEOS --config.data.images.path=IMAGES \\
-        --config.text.t5=TEXTS --config.mesh.fsdp=16 --workdir=runs/videopoet
+        --config.data.flow=FLOW --config.data.depth=DEPTH --config.text.t5=TEXTS --config.mesh.fsdp=16 \\
+        --workdir=runs/videopoet
 """
 
 from ml_collections import ConfigDict
@@ -67,7 +69,7 @@ def get_config(variant: str = "1b") -> ConfigDict:
             name=f"videopoet_{variant}",
             system="multimodal_lm",
             seed=0,
-            init_from="",
+            init_from="runs/videopoet" if tuned else "",  # the model that is tuned
             tokenizer="",
             sound_tokenizer="",
             data=dict(

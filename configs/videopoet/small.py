@@ -37,7 +37,7 @@ def get_config(variant: str = "small") -> ConfigDict:
             name=f"videopoet_small_{variant}",
             system="multimodal_lm",
             seed=0,
-            init_from="",
+            init_from="runs/videopoet" if variant == "finetune" else "",  # the model that is tuned
             tokenizer="",
             sound_tokenizer="",
             data=dict(

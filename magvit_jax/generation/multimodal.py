@@ -229,6 +229,7 @@ class MultimodalGenerator:
         plan = self.plan(task, self.latents_of(task, given, video))
         tail = multimodal_long.Tail.of(self.reader, plan.layouts[0], video, audio)
         batch = _batch_size(num, len(tail.video), len(texts_of(prompt)))
+        tail = tail.repeated(batch)
 
         def predict(tail: multimodal_long.Tail, window: int) -> Made:
             values = dict(video=tail.video, audio=tail.audio, flow=None, depth=None, mask=None)

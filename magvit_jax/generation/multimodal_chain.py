@@ -34,6 +34,7 @@ def require_chain(tasks: Sequence[str], values: Mapping[str, Any]) -> None:
     there = {name for name, value in values.items() if value is not None}
     made: set[str] = set()
     used: set[str] = set()
+    image = False  # whether the last thing to see that was made is one
     for step, task in enumerate(tasks):
         needed = arguments_of(task)
         if step and not needed & (made | set(ESTIMATED)):
@@ -41,10 +42,21 @@ def require_chain(tasks: Sequence[str], values: Mapping[str, Any]) -> None:
         for name in sorted(needed - there - made - {"mask"}):
             after = f" after {tasks[step - 1]!r}" if step else ""
             raise UserError(f"task {task!r}{after} needs {_lacking(name)}; expected {_expected(name)}")
+        if step and image and _needs_whole_video(task):
+            raise UserError(f"task {task!r} after {tasks[step - 1]!r}: it takes a video, and what was made is an image")
         used |= needed - made
         made |= makes(task)
+        if "video" in makes(task):
+            image = sequence_task(task).outputs[0].extent == "first"
     for name in sorted(there - used):
         raise UserError(f"none of the tasks {', '.join(tasks)} takes the {name} that is given")
+
+
+def _needs_whole_video(task: str) -> bool:
+    """Whether one frame is too little for a task."""
+    spec = sequence_task(task)
+    seen = [part for part in spec.inputs if "video" in ARGUMENTS[part.source]]
+    return any(part.extent == "all" or (part.extent == "given" and spec.given is None) for part in seen)
 
 
 def _lacking(name: str) -> str:

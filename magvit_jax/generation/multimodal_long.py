@@ -57,6 +57,11 @@ class Tail(NamedTuple):
         samples = clip.audio_frames_of(layout.given) * reader.sound.samples_per_latent
         return cls(end_BTHWC, sounds(name, audio[..., -samples:], samples, rate))
 
+    def repeated(self, batch: int) -> "Tail":
+        """For so many examples, those there are in turn."""
+        order_B = np.arange(batch) % len(self.video)
+        return Tail(self.video[order_B], None if self.audio is None else self.audio[order_B])
+
     def then(self, video_BTHWC: Array, audio_BS: Array | None) -> "Tail":
         """The end after new frames and new sound."""
 
@@ -77,6 +82,8 @@ def extending_task(known: Sequence[str], task: str | None, *, sounding: bool) ->
     if task is not None:
         if task not in fitting:
             raise UserError(f"task {task!r} does not extend {what}; expected {' or '.join(fitting)}")
+        if task not in known:
+            raise UserError(f"task {task!r} is unknown; this model knows: {', '.join(known)}")
         return task
     for name in fitting:
         if name in known:

@@ -123,10 +123,9 @@ class NoPrompts:
 
 
 def texts_of(prompt: Prompt) -> list[str]:
-    """A user's prompts, one or more, "" for none."""
-    if prompt is None or isinstance(prompt, str):
-        return [prompt or ""]
-    texts = [text or "" for text in prompt] if isinstance(prompt, Sequence) else []
+    """A user's prompts, one or more, "" for none; one of blanks alone is none."""
+    texts = [prompt] if prompt is None or isinstance(prompt, str) else prompt
+    texts = [text or "" for text in texts] if isinstance(texts, Sequence) else []
     if not texts or not all(isinstance(text, str) for text in texts):
         raise UserError(f"prompt {prompt!r}: expected a text, or a list of texts and None")
-    return texts
+    return [text if text.strip() else "" for text in texts]

@@ -249,6 +249,17 @@ def require_sound(config: ConfigDict, names: Sequence[str], sound: SoundTokenize
         raise UserError(f"data.sound: 'none', but task {hearing[0]!r} needs sound; expected 'required' or 'optional'")
 
 
+def require_companions(config: ConfigDict) -> None:
+    """UserError unless the data has the flow and the depth that stylization is given."""
+    weight = config.tasks.stylization.weight if "stylization" in config.get("tasks", {}) else 0
+    for field in ("flow", "depth"):
+        if weight > 0 and not config.data[field]:
+            raise UserError(
+                f"data.{field} is empty, but task 'stylization' needs it; expected a folder of videos, or "
+                "tasks.stylization.weight=0.0"
+            )
+
+
 def require_sources(config: ConfigDict) -> None:
     """UserError unless `vocabulary.sources` is empty, or names the source of the videos, then that of the images."""
     names, expected = tuple(config.vocabulary.sources), 2 if _has_images(config) else 1

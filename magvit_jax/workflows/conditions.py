@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from magvit_jax import data
+from magvit_jax.data.decode import Unreadable
 from magvit_jax.errors import UserError
 from magvit_jax.generation.generator import Generator
 from magvit_jax.generation.pixels import USER_MASK
 from magvit_jax.tokens.user_mask import from_box
+from magvit_jax.workflows.footage import Say, read_frames
 from magvit_jax.workflows.inputs import each_file
 
 WHITE = 128  # a mask's pixels from here on are white
@@ -41,13 +43,21 @@ class UserMask:
         if self.box is not None:
             _check_box(self.box)
 
-    def of(self, video: data.FrameStream, clip: data.ClipSpec) -> np.ndarray:
-        """The pixels that are given of the video's clip, bool [T, H, W]."""
+    def of(
+        self, video: data.FrameStream, clip: data.ClipSpec, *, fps: float | None = None, say: Say = print
+    ) -> np.ndarray:
+        """The pixels that are given of the video's clip, bool [T, H, W].
+
+        Args:
+          fps: frames a second at which the clip is taken from a file, and the mask's with it; None where it is every
+            `clip.stride`-th frame. A mask of as many frames as the clip has one for each either way.
+          say: gets a line for what is converted.
+        """
         if self.box is not None:
             sides = (clip.height, clip.width) * 2
             corners = [round(share * side) for share, side in zip(self.box, sides, strict=True)]
             return from_box(corners, (clip.frames, clip.height, clip.width), self.given == "inside")
-        given_THW = _read_mask(self.file, video, clip) == (self.given == "inside")
+        given_THW = _read_mask(self.file, video, clip, fps, say) == (self.given == "inside")
         if given_THW.all() or not given_THW.any():
             what = "all pixels are" if given_THW.all() else "no pixel is"
             raise UserError(
@@ -131,7 +141,9 @@ def read_conditions(
     return [found[i % len(found)] for i in range(num)]
 
 
-def _read_mask(path: Path, video: data.FrameStream, clip: data.ClipSpec) -> np.ndarray:
+def _read_mask(
+    path: Path, video: data.FrameStream, clip: data.ClipSpec, fps: float | None, say: Say
+) -> np.ndarray:
     """Where a mask file is white in each frame of the clip, bool [T, H, W]."""
     area, stride = (clip.height, clip.width), clip.stride
     own = data.FrameStream(path)
@@ -143,13 +155,25 @@ def _read_mask(path: Path, video: data.FrameStream, clip: data.ClipSpec) -> np.n
         )
     if own.frames in (1, clip.frames):
         stride = 1  # one frame for all, or one for each frame of the clip
+    elif fps is not None:
+        return _white(_frames_at(path, clip, fps, say))
     frames = list(itertools.islice(data.FrameStream(path, area, stride), clip.frames))
     if len(frames) not in (1, clip.frames):
         raise UserError(
             f"{path}: mask of {len(frames)} frames (at stride {stride}); expected 1 or {clip.frames}"
         )
-    white_THW = np.stack(frames).mean(axis=-1) >= WHITE
-    return np.broadcast_to(white_THW, (clip.frames, *area))
+    return np.broadcast_to(_white(np.stack(frames)), (clip.frames, *area))
+
+
+def _white(mask_THWC: np.ndarray) -> np.ndarray:
+    return mask_THWC.mean(axis=-1) >= WHITE
+
+
+def _frames_at(path: Path, clip: data.ClipSpec, fps: float, say: Say) -> np.ndarray:
+    try:
+        return read_frames(path, clip.frames, (clip.height, clip.width), fps, say)
+    except Unreadable as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _check_box(box: tuple[float, ...]) -> None:

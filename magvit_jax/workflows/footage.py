@@ -8,9 +8,10 @@ import numpy as np
 
 from magvit_jax.data.clips import fit, is_image
 from magvit_jax.data.decode import Unreadable, frame_times, probe, read_numbers
+from magvit_jax.data.files import VIDEO_EXTENSIONS
 from magvit_jax.data.images import read_image
-from magvit_jax.data.sound import read_sound
-from magvit_jax.data.sound_track import probe_track, read_track, window
+from magvit_jax.data.sound import Sound, read_sound
+from magvit_jax.data.sound_track import probe_track, require_covered, window
 from magvit_jax.data.timeline import Timeline
 from magvit_jax.errors import UserError
 
@@ -68,15 +69,34 @@ def read_footage(path: Path, wanted: Wanted, say: Say) -> Footage:
 
 
 def read_beginning(path: Path, samples: int, sample_rate: int, say: Say) -> np.ndarray:
-    """The first samples of a sound file, or of a video's sound: float32 [samples].
+    """The first samples of a sound file, or of a video's sound from its first frame on: float32 [samples].
 
     Raises:
-        UserError: no such file, one without sound, or one that is shorter by more than `TOLERANCE`.
+        UserError: no such file, one without sound, or one that is shorter by more than `TOLERANCE`, or begins so much
+            after the first frame of its video.
     """
     sound = read_sound(path, sample_rate)
     if sound.note:
         say(f"{path}: {sound.note}")
-    return _filled(path, sound.audio_S, samples, sample_rate, say)
+    return _filled(path, _from_first_frame(path, sound, say), samples, sample_rate, say)
+
+
+def read_frames(path: Path, frames: int, area: tuple[int, int], fps: float, say: Say) -> np.ndarray:
+    """The first `frames` frames of a video at `fps` a second, resized and cropped to `area`: uint8 [T, H, W, 3].
+
+    Raises Unreadable.
+    """
+    info = probe(str(path))
+    timeline = Timeline(frame_times(str(path)), info.rate)
+    if timeline.seconds <= (frames - 1) / fps:
+        raise Unreadable(
+            f"{timeline.seconds:.2f} s; expected {frames} frames at {fps:g} a second, {frames / fps:.2f} s"
+        )
+    if frames > 1 and abs(info.rate - fps) > 1e-3:
+        say(f"{path}: {info.rate:g} frames a second are taken at {fps:g}, the nearest frame each")
+    numbers_T = timeline.numbers(0, frames, fps)
+    fitted = [fit(frame, (info.height, info.width), area) for frame in read_numbers(str(path), numbers_T.tolist())]
+    return np.ascontiguousarray(np.stack(fitted))
 
 
 def _image(path: Path, wanted: Wanted) -> Footage:
@@ -90,32 +110,35 @@ def _image(path: Path, wanted: Wanted) -> Footage:
 
 
 def _video(path: Path, wanted: Wanted, say: Say) -> Footage:
-    info = probe(str(path))
-    timeline = Timeline(frame_times(str(path)), info.rate)
-    if timeline.seconds <= (wanted.frames - 1) / wanted.fps:
-        raise Unreadable(
-            f"{timeline.seconds:.2f} s; expected {wanted.frames} frames at {wanted.fps:g} a second, "
-            f"{wanted.frames / wanted.fps:.2f} s"
-        )
-    if wanted.frames > 1 and abs(info.rate - wanted.fps) > 1e-3:
-        say(f"{path}: {info.rate:g} frames a second are taken at {wanted.fps:g}, the nearest frame each")
-    numbers_T = timeline.numbers(0, wanted.frames, wanted.fps)
-    area = (wanted.height, wanted.width)
-    frames = [fit(frame, (info.height, info.width), area) for frame in read_numbers(str(path), numbers_T.tolist())]
-    audio_S = _track(path, timeline, wanted, say) if wanted.samples else None
-    return Footage(path, np.ascontiguousarray(np.stack(frames)), audio_S)
+    video_THWC = read_frames(path, wanted.frames, (wanted.height, wanted.width), wanted.fps, say)
+    audio_S = _track(path, wanted, say) if wanted.samples else None
+    return Footage(path, video_THWC, audio_S)
 
 
-def _track(path: Path, timeline: Timeline, wanted: Wanted, say: Say) -> np.ndarray:
+def _track(path: Path, wanted: Wanted, say: Say) -> np.ndarray:
     track = probe_track(str(path))
     if track is None:
         raise Unreadable("has no sound track; expected a video with sound, or a sound of its own")
-    if track.rate != wanted.sample_rate:
-        say(f"{path}: sound of {track.rate} Hz is resampled to {wanted.sample_rate} Hz")
-    if track.channels > 1:
-        say(f"{path}: {track.channels} channels averaged")
-    audio_S = read_track(str(path), timeline, wanted.sample_rate, TOLERANCE)
-    return _filled(path, audio_S, wanted.samples, wanted.sample_rate, say)
+    timeline = Timeline(frame_times(str(path)), probe(str(path)).rate)
+    require_covered(track.start, track.end, timeline, TOLERANCE)
+    return read_beginning(path, wanted.samples, wanted.sample_rate, say)
+
+
+def _from_first_frame(path: Path, sound: Sound, say: Say) -> np.ndarray:
+    """A video's sound from its first frame on, silence where it begins later; other sounds as they are."""
+    try:
+        first = frame_times(str(path))[0] if path.suffix.lower() in VIDEO_EXTENSIONS else sound.start
+    except Unreadable:  # a sound alone in a file of video
+        first = sound.start
+    late = sound.start - float(first)
+    if late > TOLERANCE:
+        raise UserError(
+            f"{path}: its sound begins {late:.2f} s after its first frame; expected at most {TOLERANCE:g} s"
+        )
+    skipped = -round(late * sound.sample_rate)
+    if skipped < 0:
+        say(f"{path}: the first {late:.3f} s are silence, its sound begins as much after its first frame")
+    return window(sound.audio_S, skipped, sound.audio_S.size - skipped)
 
 
 def _filled(path: Path, audio_S: np.ndarray, samples: int, sample_rate: int, say: Say) -> np.ndarray:

@@ -69,7 +69,8 @@ def generate_multimodal(
     for start in range(0, num, BATCH):
         order = np.arange(start, min(start + BATCH, num))
         own = {name: value[order % len(value)] for name, value in values.items() if value is not None}
-        prompts = [[texts[i % len(texts)] for i in order], *[then_prompt or texts[0]] * len(then)]
+        own_texts = [texts[i % len(texts)] for i in order]
+        prompts = [own_texts, *[own_texts if then_prompt is None else then_prompt] * len(then)]
         shared = dict(num=len(order), seed=seed, first=start, given=given, **settings)
         made = generator.chain(tasks, prompts=prompts, **own, **shared)
         for row, number in enumerate(order):

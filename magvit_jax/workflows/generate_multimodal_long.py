@@ -11,6 +11,7 @@ import numpy as np
 from magvit_jax.errors import UserError
 from magvit_jax.generation.multimodal import Made, MultimodalGenerator
 from magvit_jax.generation.multimodal_chain import makes
+from magvit_jax.generation.multimodal_long import extending_task
 from magvit_jax.media.pixels import viewing_scale
 from magvit_jax.media.video_io import mp4_writer
 from magvit_jax.systems.pixels import to_uint8
@@ -58,6 +59,7 @@ def generate_multimodal_long(
         raise UserError(f"task {task!r} makes no video that can be extended; expected one of video without given sound")
     if frames <= first_frames:
         raise UserError(f"frames is {frames}; expected more than the {first_frames} of a clip")
+    extending_task(generator.tasks, None, sounding="audio" in makes(task))  # a mistake is said before anything is made
     say_unknown(generator, [prompt or ""], say)
     values = read_files(generator, [own], files, num, say)
     if sequence_task(task).given is None:

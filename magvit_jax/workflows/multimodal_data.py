@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from magvit_jax import bundles, data
 from magvit_jax.data.with_text import TextReader
 from magvit_jax.errors import UserError
-from magvit_jax.systems import multimodal_bundle
+from magvit_jax.systems import multimodal_bundle, multimodal_config
 from magvit_jax.tokens.videopoet import Stages, Words
 from magvit_jax.workflows.text_readers import NoText, TextEmbeddings, text_reader, words_of
 
@@ -56,15 +56,19 @@ class MultimodalData:
         )
 
 
-def build(config: ConfigDict) -> MultimodalData:
+def build(config: ConfigDict, known: Words | None = None) -> MultimodalData:
     """Reads of a config the groups `data` (of a source of `data.MULTIMODAL`) and `text`, where it has one, and
     `training.steps`, which the share of images depends on (8.3.4). A run that starts from another model (`init_from`)
     keeps its words, unless `text.words` names others.
+
+    Args:
+      known: the words of a run that goes on; None for a new one.
 
     Raises:
       UserError: data or texts that cannot be used, or batches of images without images.
     """
     group = config.data
+    multimodal_config.require_companions(config)
     sources = {split: data.build_source(group, split) for split in ("train", "test")}
     images = data.build_image_source(group, "train")
     stages = Stages(*(float(group.images[name]) for name in ("first_share", "image_first", "image_after")))
@@ -74,7 +78,7 @@ def build(config: ConfigDict) -> MultimodalData:
     if "text" in config:
         # Of both splits, so that no caption is all unknown words.
         texts = [text for source in (*sources.values(), images) if source is not None for text in source.texts]
-        words = _words_of_start(config) or words_of(config.text, texts)
+        words = known or _words_of_start(config) or words_of(config.text, texts)
         reader = text_reader(config.text, words)
     return MultimodalData(
         config=group,

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from magvit_jax import data
+from magvit_jax.data.files import VIDEO_EXTENSIONS
+from magvit_jax.data.sound_folder import SOUND_EXTENSIONS
 from magvit_jax.errors import UserError
 from magvit_jax.generation.multimodal import MultimodalGenerator
 from magvit_jax.generation.multimodal_chain import FROM_BEFORE, makes
@@ -23,7 +25,7 @@ class Files:
 
     Attributes:
         video: a video or image file, or a folder of them, which are taken in turn.
-        audio: a sound file, or a video whose sound is meant; by default that of `video`.
+        audio: a sound file, or a video whose sound is meant, or a folder of them; by default that of `video`.
         flow, depth: video files.
         mask: what is given of `video`.
     """
@@ -62,9 +64,11 @@ def read_files(
         if wanted.samples:
             values["audio"] = np.stack([footage.audio_S for footage in found])
         if files.mask is not None:
-            values["mask"] = np.stack([_mask(generator, files.mask, footage) for footage in found])
+            values["mask"] = np.stack([_mask(generator, files.mask, footage, say) for footage in found])
     if "audio" in samples and heard is not None:
-        values["audio"] = read_beginning(heard, samples["audio"], generator.sample_rate, say)[None]
+        read = lambda path: read_beginning(path, samples["audio"], generator.sample_rate, say)  # noqa: E731
+        sounds = each_file(heard, read, say, (*VIDEO_EXTENSIONS, *SOUND_EXTENSIONS), "sound or video")
+        values["audio"] = np.stack(list(itertools.islice(sounds, num)))
     for name in ("flow", "depth"):
         path = getattr(files, name)
         if name in frames and path is not None:
@@ -110,6 +114,7 @@ def _wanted(generator: MultimodalGenerator, frames: int, samples: int) -> Wanted
     return Wanted(frames, height, width, generator.fps, samples, generator.sample_rate or 0)
 
 
-def _mask(generator: MultimodalGenerator, mask: UserMask, footage: Footage) -> np.ndarray:
+def _mask(generator: MultimodalGenerator, mask: UserMask, footage: Footage, say: Say) -> np.ndarray:
     frames, height, width = generator.clip.grid.pixel_shape
-    return mask.of(data.FrameStream(footage.path), data.ClipSpec(frames=frames, height=height, width=width, stride=1))
+    clip = data.ClipSpec(frames=frames, height=height, width=width, stride=1)
+    return mask.of(data.FrameStream(footage.path), clip, fps=generator.fps, say=say)

@@ -14,10 +14,11 @@ from magvit_jax import bundles, data, systems
 from magvit_jax.errors import UserError
 from magvit_jax.media import output as media_output
 from magvit_jax.partitioning import make_rules
+from magvit_jax.systems import multimodal_bundle
 from magvit_jax.training import loop
 from magvit_jax.training.checkpoints import latest_step
 from magvit_jax.training.state import LoopState
-from magvit_jax.training.workdir import FREE_KEYS
+from magvit_jax.training.workdir import FREE_KEYS, load_extra
 from magvit_jax.workflows import multimodal_data
 from magvit_jax.workflows.initial import initial_params
 
@@ -45,7 +46,8 @@ def train(
     spec = data.build_spec(config.data)
     multimodal = None
     if config.data.source in data.MULTIMODAL:
-        multimodal = multimodal_data.build(config)
+        known = None if latest_step(workdir) is None else multimodal_bundle.words_of(load_extra(workdir))
+        multimodal = multimodal_data.build(config, known)
         sources = multimodal.sources
     else:
         sources = {split: data.build_source(config.data, split) for split in ("train", "test")}

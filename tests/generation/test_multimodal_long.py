@@ -79,11 +79,28 @@ def test_sound_goes_on_with_its_video(generator):
         (dict(audio=np.zeros(9000, np.float32), task="frame_prediction"), "does not extend a video with its sound"),
         (dict(given=4), "is given 4 frames; expected one of 1, 5"),
         (dict(temperature=-1.0), "temperature -1.0"),
+        (dict(task="image_to_video", video=start()[0], known=("frame_prediction",)), "'image_to_video' is unknown"),
     ],
 )
 def test_what_cannot_be_extended_is_said_at_the_call(generator, arguments, message):
+    if (known := arguments.pop("known", None)) is not None:
+        generator = tiny.scripted(tasks=known)
     with pytest.raises(UserError, match=message):
         generator.extend(**(dict(video=start()[0]) | arguments))
+
+
+@pytest.mark.parametrize("sounding", [False, True])
+def test_one_video_goes_on_in_several_ways(generator, sounding):
+    """By `num`, or by one prompt each; every example's window is given the same end."""
+    video, audio = start()
+    heard = dict(audio=audio) if sounding else {}
+    two = list(generator.extend(video, frames=10, num=2, **heard))
+    prompted = list(generator.extend(video, frames=10, prompt=["a digit", "left"], **heard))
+    for parts in (two, prompted):
+        assert {part.video.shape[0] for part in parts} == {2} and sum(part.video.shape[1] for part in parts) == 10
+        assert all((part.audio is not None) == sounding for part in parts)
+    first = generator.program.prefixes[0].codes["video"]
+    np.testing.assert_array_equal(first[0], first[1])
 
 
 def test_a_model_that_knows_no_task_to_extend_with():
@@ -142,6 +159,10 @@ def test_stylization_follows_the_flow_and_depth_of_what_was_made(generator):
         (("text_to_video", "video_to_audio"), dict(prompts=["a"]), "1 prompts for 2 tasks"),
         (("text_to_video", "video_to_audio"), dict(prompts=["", "a"]), "'text_to_video' needs a text"),
         (("text_to_video", "magic"), dict(prompts="a"), "task 'magic' is unknown"),
+        (("text_to_video", "video_to_audio"), dict(prompts="  "), "'text_to_video' needs a text"),
+        (("text_to_image", "video_to_audio"), {}, "'video_to_audio' after 'text_to_image': it takes a video, and what"),
+        (("text_to_image", "inpainting"), {}, "'inpainting' after 'text_to_image': it takes a video"),
+        (("text_to_image", "frame_prediction"), {}, "'frame_prediction' after 'text_to_image': it takes a video"),
     ],
 )
 def test_chains_that_cannot_be_are_refused_before_anything_is_made(generator, tasks, arguments, message):

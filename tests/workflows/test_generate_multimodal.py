@@ -17,6 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tiny_multimodal as tiny  # noqa: E402
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+
+import sounding  # noqa: E402
+
 
 @pytest.fixture
 def generator():
@@ -170,12 +174,64 @@ def test_silence_at_the_end_of_a_sound_is_said(generator, files, tmp_path):
     np.testing.assert_array_equal(codes[0, :8, 0], tiny.true_codes(1, 6)["audio"][0, :8, 0])
 
 
+def test_a_sound_that_begins_late_is_said_and_stays_in_step(generator, files, tmp_path):
+    """A tenth of a second: silence in front, for a video's own sound and for that of another."""
+    for name, begin in (("late", 0.1), ("later", 0.4)):
+        sounding.write(tmp_path / f"{name}.mov", 27, fps=24, audio=np.full(10_000, 0.3), audio_at=begin, size=(16, 16))
+    for task, given in (
+        ("audio_video_continuation", Files(tmp_path / "late.mov")),
+        ("audio_to_video", Files(audio=tmp_path / "late.mov")),
+    ):
+        said = []
+        generate_multimodal(generator, task, tmp_path / "out", files=given, say=said.append)
+        assert any("late.mov: the first 0.1" in line and "are silence" in line for line in said)
+    with pytest.raises(UserError, match="later.mov: its sound begins 0.4. s after its first frame"):
+        generate_multimodal(generator, "audio_to_video", tmp_path / "out", files=Files(audio=tmp_path / "later.mov"))
+
+
+def test_a_mask_that_is_a_video_keeps_the_pace_of_its_clip(generator, files, tmp_path):
+    """Of 27 frames at 24 a second every third is taken, as of the clip: the white side changes in the middle."""
+    white = np.zeros((27, 8, 8, 3), np.uint8)
+    white[:15, :, :4], white[15:, :, 4:] = 255, 255
+    write_mp4(tmp_path / "mask.mp4", white, 24, crf=0)
+    said, mask = [], UserMask(file=tmp_path / "mask.mp4")
+    generate_multimodal(
+        generator, "outpainting", tmp_path, files=Files(files / "clip.mp4", mask=mask), say=said.append
+    )
+    codes = np.asarray(generator.program.prefixes[0].codes["masked"])[0]
+    assert (codes[0, :, 0] >= 0).all() and (codes[0, :, 1] == -1).all()
+    assert (codes[-1, :, 0] == -1).all() and (codes[-1, :, 1] >= 0).all()
+    assert any("mask.mp4: 24 frames a second are taken at 8" in line for line in said)
+
+
+def test_sounds_of_a_folder_and_texts_of_a_chain_are_taken_in_turn(generator, files, tmp_path):
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for name in ("sound.wav", "clip.mp4"):
+        (folder / name).write_bytes((files / name).read_bytes())
+    generate_multimodal(generator, "audio_to_video", tmp_path, files=Files(folder), num=3, say=lambda line: None)
+    assert generator.program.prefixes[0].codes["audio"].shape[0] == 3
+    generate_multimodal(
+        generator,
+        "text_to_video",
+        tmp_path,
+        prompt=["a digit", "left"],
+        then=("video_to_audio",),
+        num=2,
+        say=lambda line: None,
+    )
+    assert [prefixes.text_count_B.tolist() for prefixes in generator.program.prefixes[1:]] == [[2, 1]] * 2
+
+
 def test_long_videos_that_cannot_be(generator, files, tmp_path):
     for task, frames, message in (
         ("video_to_audio", 30, "'video_to_audio' makes no video that can be extended"),
         ("text_to_image", 30, "'text_to_image' makes no video that can be extended"),
         ("audio_to_video", 30, "'audio_to_video' makes no video that can be extended"),
         ("text_to_video", 9, "frames is 9; expected more than the 9 of a clip"),
+        ("unconditional", 30, "needs a model of frame_prediction or image_to_video; this one knows: unconditional"),
     ):
+        if task == "unconditional":
+            generator = tiny.scripted(tasks=(task,))
         with pytest.raises(UserError, match=message):
             generate_multimodal_long(generator, task, tmp_path, frames, prompt="a digit")

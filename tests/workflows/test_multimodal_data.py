@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from magvit_jax import data
 from magvit_jax.data.text_shards import write_shards
 from magvit_jax.errors import UserError
+from magvit_jax.tokens.videopoet import Words
 from magvit_jax.workflows import multimodal_data
 
 _multimodal = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "configs" / "_multimodal.py")))
@@ -46,6 +47,26 @@ def test_evaluation_batches_have_the_same_keys():
     trained = next(iter(found.train_batches(0, 0, 1, images_per_video=1)))
     assert batch.keys() == trained.keys()
     assert {name: value.dtype for name, value in batch.items()} == {name: x.dtype for name, x in trained.items()}
+
+
+def test_stylization_needs_flow_and_depth():
+    with_task = config()
+    with with_task.unlocked():
+        with_task.tasks = dict(stylization=dict(weight=1.0))
+    with pytest.raises(UserError, match="data.flow is empty, but task 'stylization' needs it"):
+        multimodal_data.build(with_task)
+    with_task.tasks.stylization.weight = 0.0
+    assert multimodal_data.build(with_task).words is not None
+
+
+def test_a_run_that_goes_on_keeps_its_words_and_needs_no_other_folder():
+    """It began from another model, which may be gone."""
+    begun = config()
+    begun.init_from = "/nowhere"
+    with pytest.raises(UserError, match="nowhere"):
+        multimodal_data.build(begun)
+    known = Words(("some", "words"))
+    assert multimodal_data.build(begun, known).words == known
 
 
 def test_embeddings_and_no_text(tmp_path):

@@ -1,14 +1,18 @@
 """VideoPoet from a config to a bundle to files: the embedded clips with their sound, on tiny tokenizers."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 import tiny_models
 
 import magvit_jax
-from magvit_jax import bundles
+from magvit_jax import bundles, data
 from magvit_jax.cli.config_files import load_config
+from magvit_jax.data.text_shards import write_shards
 from magvit_jax.errors import UserError
+from magvit_jax.systems import multimodal_bundle
 from magvit_jax.tokenizer.sound_tokenizer import unboxed_abstract_params
 from magvit_jax.tokenizer.soundstream.codec import SoundStreamCodec
 from magvit_jax.training.workdir import load_extra
@@ -99,6 +103,35 @@ def test_one_task_goes_on_from_all_of_them(trained, tiny, sound_bundle, tmp_path
     jax.tree.map(np.testing.assert_array_equal, state.system.train.params, params)
     # Ids of words mean what they meant, whatever words the new data has.
     assert load_extra(tmp_path / "run")["words"] == load_extra(trained)["words"]
+
+
+@pytest.fixture(scope="module")
+def by_t5(tiny, sound_bundle, tmp_path_factory):
+    """A workdir of a model that knows text by embeddings of a T5, whose weights are not here."""
+    folder = tmp_path_factory.mktemp("t5")
+    text = ("text.kind=t5", f"text.t5={folder / 'texts'}", "text.slots=3", "text.width=2")
+    config = config_of("smoke", tiny.tokenizer.bundle, sound_bundle, *text)
+    facts = dict(network="t5_v1_1_small", fingerprint="those of training", width=2)
+    texts = data.build_source(config.data, "train").texts
+    write_shards(folder / "texts", [(name, np.full((2, 2), n)) for n, name in enumerate(texts)], facts)
+    tiny_models.train_standing_still(config, folder / "run")
+    return folder / "run"
+
+
+def test_a_model_of_t5_embeddings_says_which_weights_its_prompts_need(by_t5, tmp_path, monkeypatch):
+    """And makes videos without a prompt while they are not there."""
+    monkeypatch.setenv("MAGVIT_WEIGHTS", str(tmp_path))
+    generator = magvit_jax.load_generator(by_t5)
+    assert generator.generate("unconditional").video.shape == (1, 9, 16, 16, 3)
+    with pytest.raises(UserError, match=f"t5_v1_1_small.*{tmp_path}"):
+        generator.generate("text_to_video", prompt="a digit")
+
+
+def test_another_t5_than_that_of_training_is_refused(by_t5, monkeypatch):
+    other = SimpleNamespace(name="t5_v1_1_small", fingerprint="others")
+    monkeypatch.setattr(multimodal_bundle.networks, "load", lambda name, folder: other)
+    with pytest.raises(UserError, match="its weights are others .*; the model was trained on embeddings by those"):
+        magvit_jax.load_generator(by_t5).generate("text_to_video", prompt="a digit")
 
 
 @pytest.mark.parametrize(

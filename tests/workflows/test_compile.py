@@ -77,7 +77,7 @@ def test_sampling_of_a_generator_on_a_tokenizer_that_was_never_trained(simulated
             {},
             "data.batch_size 12: does not divide by data=8 x fsdp=1 x microbatches=1; expected a multiple of 8",
         ),
-        (lambda: tokenizer_config("mesh.data=8"), dict(what="serve"), "what: 'serve'; expected one of train, train-images, sample"),
+        (lambda: tokenizer_config("mesh.data=8"), dict(what="serve"), "'serve'; expected one of train, train-images"),
         (lambda: generator_config(), {}, "config.tokenizer is empty; expected the folder of a trained tokenizer, or"),
         (lambda: generator_config("tokenizer=/nowhere"), {}, "config.tokenizer: /nowhere: expected a tokenizer's"),
         (

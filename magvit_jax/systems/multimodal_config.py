@@ -91,7 +91,7 @@ def build_vocabulary(
         audio_levels=0 if sound is None else sound.levels,
         audio_codes=0 if sound is None else sound.codes,
         text_ids=text.ids,
-        sources=tuple(config.get("sources", ())),  # which models made before there were any do not have
+        sources=_sources(config),
         resolutions=tuple(tuple(size) for size in config.resolutions),
         durations=tuple(config.durations),
     )
@@ -249,6 +249,11 @@ def require_sound(config: ConfigDict, names: Sequence[str], sound: SoundTokenize
         raise UserError(f"data.sound: 'none', but task {hearing[0]!r} needs sound; expected 'required' or 'optional'")
 
 
+def _sources(vocabulary: ConfigDict) -> tuple[str, ...]:
+    """Models that were made before there were any have no such field."""
+    return tuple(vocabulary.get("sources", ()))
+
+
 def require_companions(config: ConfigDict) -> None:
     """UserError unless the data has the flow and the depth that stylization is given."""
     weight = config.tasks.stylization.weight if "stylization" in config.get("tasks", {}) else 0
@@ -262,7 +267,7 @@ def require_companions(config: ConfigDict) -> None:
 
 def require_sources(config: ConfigDict) -> None:
     """UserError unless `vocabulary.sources` is empty, or names the source of the videos, then that of the images."""
-    names, expected = tuple(config.vocabulary.sources), 2 if _has_images(config) else 1
+    names, expected = _sources(config.vocabulary), 2 if _has_images(config) else 1
     if names and len(names) != expected:
         what = "two names, of the videos' source and of the images'" if expected == 2 else "the name of the videos'"
         raise UserError(f"vocabulary.sources: {list(names)}; expected none, or {what}")

@@ -183,7 +183,7 @@ def build(
         text=text.kind,
         text_dropout=config.conditions.text_dropout,
         sources=len(vocabulary.sources),
-        source_dropout=config.conditions.source_dropout,
+        source_dropout=config.conditions.get("source_dropout", 0.0),
         # Made here, not in the step: keys cannot be made under the mesh of an ahead-of-time compilation.
         example_key=jax.random.key(config.seed + 1),
     )

@@ -260,8 +260,9 @@ def build(config: ConfigDict) -> SoundStreamSystem:
         raise UserError(
             f"data.samples: {data.samples}; expected a multiple of {model.samples_per_latent}, the model's strides"
         )
-    if not config.floor > 0:
-        raise UserError(f"floor: {config.floor}; expected a number above 0, below which a band counts as silent")
+    floor = config.get("floor", losses.FLOOR)  # runs that were begun before it could be chosen do not have it
+    if not floor > 0:
+        raise UserError(f"floor: {floor}; expected a number above 0, below which a band counts as silent")
     longest = max(*config.windows, *config.discriminator.windows)
     if data.samples < longest:
         raise UserError(f"data.samples: {data.samples}; expected {longest} or more, the longest window")
@@ -275,7 +276,7 @@ def build(config: ConfigDict) -> SoundStreamSystem:
         discriminator=StftDiscriminator(**_fields(config.discriminator)),
         weights=LossWeights(**_fields(config.loss)),
         windows=tuple(config.windows),
-        floor=config.floor,
+        floor=floor,
         optimizer=make_optimizer(config.optimizer, training.steps),
         discriminator_optimizer=make_optimizer(config.discriminator_optimizer, training.steps),
         ema_decay=training.ema_decay,

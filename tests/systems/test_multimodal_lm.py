@@ -157,6 +157,14 @@ def test_sources_stand_in_the_rows_and_are_sometimes_dropped():
         np.testing.assert_array_equal(drawing(plain, other)(batch, None).index_B, drawn.index_B)
 
 
+def test_a_model_that_was_made_before_there_were_sources_is_built():
+    config = example.config_of()
+    with config.unlocked():
+        del config.vocabulary["sources"], config.conditions["source_dropout"]
+    system = example.build(config)
+    assert system.vocabulary.sources == () and system.rows.source_dropout == 0
+
+
 def bucket_rows(bucket, drawn):
     return bucket.rows(
         drawn.index_B, drawn.codes, text_count_B=drawn.text_count_B, text_BT=drawn.text_BT, source_B=drawn.source_B

@@ -126,6 +126,13 @@ def test_bad_configs_are_refused(override, message):
         systems.build(tiny_config(override))
 
 
+def test_a_run_that_was_begun_before_its_floor_could_be_chosen_is_built():
+    config = tiny_config()
+    with config.unlocked():
+        del config["floor"]
+    assert systems.build(config).floor == 1e-5
+
+
 def test_a_finished_run_is_left_as_it_is(run):
     config, workdir, state = run
     assert int(state.step) == 3 and int(state.skipped) == 0

@@ -185,6 +185,9 @@ def test_a_sound_that_begins_late_is_said_and_stays_in_step(generator, files, tm
         said = []
         generate_multimodal(generator, task, tmp_path / "out", files=given, say=said.append)
         assert any("late.mov: the first 0.1" in line and "are silence" in line for line in said)
+    # Most of the first latent is silence, and all others are as loud as each other.
+    first, *others = np.asarray(generator.program.prefixes[-1].codes["audio"])[0, :, 0].tolist()
+    assert len(others) == 8 and first not in others and len(set(others)) == 1
     with pytest.raises(UserError, match="later.mov: its sound begins 0.4. s after its first frame"):
         generate_multimodal(generator, "audio_to_video", tmp_path / "out", files=Files(audio=tmp_path / "later.mov"))
 
@@ -235,3 +238,4 @@ def test_long_videos_that_cannot_be(generator, files, tmp_path):
             generator = tiny.scripted(tasks=(task,))
         with pytest.raises(UserError, match=message):
             generate_multimodal_long(generator, task, tmp_path, frames, prompt="a digit")
+        assert not generator.program.plans

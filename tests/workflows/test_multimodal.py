@@ -103,6 +103,10 @@ def test_one_task_goes_on_from_all_of_them(trained, tiny, sound_bundle, tmp_path
     jax.tree.map(np.testing.assert_array_equal, state.system.train.params, params)
     # Ids of words mean what they meant, whatever words the new data has.
     assert load_extra(tmp_path / "run")["words"] == load_extra(trained)["words"]
+    # What it began from may be gone when it goes on.
+    config.init_from = str(tmp_path / "gone")
+    again = tiny_models.train_standing_still(config, tmp_path / "run")
+    jax.tree.map(np.testing.assert_array_equal, again.system.train.params, params)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "partitioning": frozenset(),
     "ops": frozenset(),
-    "metrics": frozenset(),
+    "metrics": frozenset({"ops"}),
     "tokens": frozenset(),
     "data": frozenset(),
     "media": frozenset(),

@@ -1,19 +1,21 @@
 """VideoPoet at small size on clips with sound: every task, and whether what is made shows what it was made from.
 
     python tools/measure_videopoet.py --workdir=DIR [--videos=DIR] [--steps=800] [--seeds=5] [--clips=64]
-        [--tokenizer=WORKDIR_OR_BUNDLE] [--sound-tokenizer=WORKDIR_OR_BUNDLE]
+        [--tokenizer=WORKDIR_OR_BUNDLE] [--sound-tokenizer=WORKDIR_OR_BUNDLE] [--flow=DIR --depth=DIR]
 
 One tokenizer, one sound tokenizer (the quickstart's and soundstream/small, trained here where none are given), and for
 each seed one model of every task at once: `videopoet/small`. Without a folder on the embedded digits that sound, with
-captions of their labels, measured on held-out clips. With one on its videos, with their labels as captions, some of
-which have to have sound; such folders are small, so what is measured is clips of the same files, at even places, which
-training may have seen: it says whether conditions are carried, not how well new videos are modelled.
+captions of their labels, measured on held-out clips: every task but stylization. With one on its videos, each in a
+folder whose name says what it shows and is its caption; some of them have to have sound. Stylization is among the tasks
+where `--flow` and `--depth` name folders with videos of the same names. Such folders are small, so what is measured is
+clips of the same files, at even places, which training may have seen: it says whether conditions are carried, not how
+well new videos are modelled.
 
 Measured for each seed, and compared over seeds (`magvit_jax.metrics.compare`): of text-to-video and audio-to-video, the
 distance of what was made to real clips of its own condition against that to clips of others, in the features of
 `fd_small`; of video-to-audio, the log spectral distance to the true sound against those of silence and of the mean
-spectrum of the training sounds, over 80 dB and over the 40 dB below the loudest frequency. For every task, the share
-of its ids that are codes where codes have to be.
+spectrum of the training sounds, frequency by frequency and by mel bands, over 80 dB and over the 40 dB below the
+loudest. For every task, the share of its outputs that are whole, and can be taken apart.
 
 Runs live in WORKDIR/steps_N/SEED; finished ones are skipped and an interrupted one goes on. At the end WORKDIR/steps_N
 holds measured.json and measured.md, and of every task of the first seed some examples as mp4 with their sound.
@@ -25,7 +27,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -37,7 +39,7 @@ from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation.small_features import shipped
 from magvit_jax.experiments import paired
-from magvit_jax.experiments.multimodal_measures import Clips, measure, read_clips
+from magvit_jax.experiments.multimodal_measures import BANDS, RANGES_DB, Clips, measure, read_clips
 from magvit_jax.generation.multimodal_chain import arguments_of
 from magvit_jax.media.atomic import write_bytes
 from magvit_jax.media.video_io import write_mp4
@@ -50,24 +52,44 @@ NOISE_CLIPS = 64  # training sounds that the mean spectrum is of
 PAIRS = (
     ("text_to_video own", "text_to_video others"),
     ("audio_to_video own", "audio_to_video others"),
-    ("video_to_audio distance", "video_to_audio silence"),
-    ("video_to_audio distance", "video_to_audio mean_spectrum"),
-    ("video_to_audio distance within 40 dB", "video_to_audio silence within 40 dB"),
-    ("video_to_audio distance within 40 dB", "video_to_audio mean_spectrum within 40 dB"),
+    *(
+        (f"video_to_audio distance{convention}", f"video_to_audio {baseline}{convention}")
+        for convention in (bands + within for bands in BANDS.values() for within in RANGES_DB.values())
+        for baseline in ("silence", "mean_spectrum")
+    ),
 )
 
 
-def run_config(videos: Path | None, tokenizer: Path, sound: Path, steps: int, seed: int) -> ConfigDict:
+class Videos(NamedTuple):
+    """Folders: the user's videos, and those of their flow and depth, "" without."""
+
+    path: Path
+    flow: str = ""
+    depth: str = ""
+
+
+def run_config(videos: Videos | None, tokenizer: Path, sound: Path, steps: int, seed: int) -> ConfigDict:
     """The training config of one seed."""
     config = load_config(f"videopoet/small:{'small' if videos is None else 'clips'}")
     if videos is not None:
-        config.data.path, config.data.sound = str(videos), "optional"
+        config.data.path, config.data.sound = str(videos.path), "optional"
         config.data.captions, config.data.templates = "labels", ("{label}",)
-        config.tasks.stylization.weight = 0.0  # a folder of videos alone has neither flow nor depth
+        config.data.flow, config.data.depth = videos.flow, videos.depth
+        if not (videos.flow and videos.depth):
+            config.tasks.stylization.weight = 0.0
     config.tokenizer, config.sound_tokenizer = str(tokenizer), str(sound)
     config.seed = config.data.seed = seed
     config.training.steps, config.training.checkpoint_every = steps, max(steps // 4, 1)
     config.optimizer.warmup_steps = min(50, steps // 10)
+    return config
+
+
+def sound_config(videos: Videos | None) -> ConfigDict:
+    """The training config of the sound tokenizer: of a user's few recordings it sees all but each one's end."""
+    if videos is None:
+        return load_config("soundstream/small:embedded")
+    config = load_config("soundstream/small")
+    config.data.path, config.data.held_out_by, config.data.held_out = str(videos.path), "time", 0.1
     return config
 
 
@@ -140,9 +162,13 @@ def write_examples(model: Path, clips: Clips, sample_rate: int, output: Path) ->
     clips = clips.with_sound()
     heard = dict(audio_S=clips.audio[0], sample_rate=sample_rate)
     clip = write_mp4(output / "given.mp4", clips.video[0], generator.fps, **heard)
+    there = dict(video=clip, audio=clip)
+    for name in ("flow", "depth"):
+        if (videos := getattr(clips, name)) is not None:
+            there[name] = write_mp4(output / f"{name}.mp4", videos[0], generator.fps)
     for task in generator.tasks:
         given = arguments_of(task)
-        files = workflows.Files(*(clip if name in given else None for name in ("video", "audio")))
+        files = workflows.Files(**{name: path for name, path in there.items() if name in given})
         workflows.generate_multimodal(
             generator, task, output / task, files=files, prompt=clips.texts[0], num=EXAMPLES, say=_quiet
         )
@@ -155,13 +181,11 @@ def _quiet(line: str) -> None:
 def measure_all(flags: Any) -> str:
     """Trains and measures what is missing, writes the files, and returns the page."""
     folder = flags.workdir / f"steps_{flags.steps}"
-    pictures = stage_config("tokenizer", "small", flags.videos)
-    heard = load_config(f"soundstream/small:{'embedded' if flags.videos is None else 'small'}")
-    if flags.videos is not None:
-        heard.data.path = str(flags.videos)
+    videos = None if flags.videos is None else Videos(flags.videos, flags.flow, flags.depth)
+    pictures, heard = stage_config("tokenizer", "small", flags.videos), sound_config(videos)
     tokenizer = frozen(flags.workdir, "tokenizer", flags.tokenizer, pictures)
     sound = frozen(flags.workdir, "sound_tokenizer", flags.sound_tokenizer, heard)
-    results, configs = [], [run_config(flags.videos, tokenizer, sound, flags.steps, n) for n in range(flags.seeds)]
+    results, configs = [], [run_config(videos, tokenizer, sound, flags.steps, n) for n in range(flags.seeds)]
     for seed, config in enumerate(configs):
         print(f"seed {seed} ({seed + 1} of {flags.seeds})", file=sys.stderr, flush=True)
         results.append(run(config, folder / str(seed), seed, flags.clips))
@@ -179,7 +203,11 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, help="folder of videos with sound; by default the embedded digits")
     parser.add_argument("--tokenizer", type=Path, help="bundle or workdir; by default the quickstart's is trained")
     parser.add_argument("--sound-tokenizer", type=Path, help="bundle or workdir; by default soundstream/small")
+    parser.add_argument("--flow", default="", help="folder of videos of optical flow, for stylization")
+    parser.add_argument("--depth", default="", help="folder of videos of depth, for stylization")
     flags = parser.parse_args()
+    if (flags.flow or flags.depth) and not (flags.flow and flags.depth and flags.videos):
+        parser.error("--flow and --depth go together, with --videos")
     paired.require_sizes(parser, flags)
     try:
         print(measure_all(flags))

@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 from .. import _multimodal, _training
 from .._optimizer import ADAM
 
-STEPS = {"smoke": 8, "small": 2000, "embedded": 1200}
+STEPS = {"smoke": 8, "small": 1200, "embedded": 1200}
 VARIANTS = tuple(STEPS)
-FOLDER = dict(source="sound_folder", path="", samples=3200, sample_rate=16_000, held_out=0.2)
+FOLDER = dict(source="sound_folder", path="", samples=3200, sample_rate=16_000, held_out=0.2, held_out_by="file")
 #: The sound of the moving digits, or with source "multimodal_folder" of videos as VideoPoet is trained on; the frames
 #: are read and not looked at, so they are as few and small as can be.
 CLIPS = dict(_multimodal.EMBEDDED, frames=4, height=8, width=8, samples=3200)
@@ -44,9 +44,16 @@ def get_config(variant: str = "small") -> ConfigDict:
             discriminator=dict(channels=4, windows=(1024, 256)),
             windows=(64, 256, 1024),
             floor=0.01,  # what is 40 to 60 dB below a loud tone counts as silence
-            # Samples lead: where the spectral distance weighs as much or more, networks of this size and so few steps
-            # settle for the loudness of each band, and latents say little else.
-            loss=dict(reconstruction=0.01, waveform=1000.0, commitment=1.0, adversarial=0.02, features=0.2),
+            # Samples lead at first: where the spectral distance weighs as much from the start, networks of this size
+            # and so few steps settle for the loudness of each band, and latents say little else. A tone is its samples.
+            loss=dict(
+                reconstruction=0.01 if variant == "embedded" else 1.0,
+                waveform=1000.0,
+                commitment=1.0,
+                adversarial=0.02,
+                features=0.2,
+            ),
+            samples_first=dict(steps=0 if variant == "embedded" else steps * 3 // 5, reconstruction=0.01),
             optimizer=optimizer,
             discriminator_optimizer=dict(optimizer, learning_rate=3e-4),
             training=dict(

@@ -22,6 +22,20 @@ from . import _tasks
 
 STEPS = {"smoke": 8, "small": 800, "clips": 800, "t2v": 800, "ssl": 800, "all": 800, "finetune": 200}
 VARIANTS = tuple(STEPS)
+#: By length: 210 to 270 tokens, two to a row; 390 to 450; and stylization, 610. Of silent clips the second paints.
+BUCKETS = (
+    dict(
+        tasks=("unconditional", "text_to_image", "text_to_video", "image_to_video", "frame_prediction"),
+        share=4,
+        per_row=2,
+    ),
+    dict(
+        tasks=("inpainting", "outpainting", "audio_to_video", "video_to_audio", "audio_video_continuation"),
+        share=3,
+        per_row=1,
+    ),
+    dict(tasks=("stylization",), share=1, per_row=1),
+)
 LATENTS = 56  # whole ones of 9 frames at 8 a second, at 50 a second
 
 
@@ -65,7 +79,7 @@ def get_config(variant: str = "small") -> ConfigDict:
                 dtype="float32",
             ),
             tasks=_tasks.mixture(weights.get(variant, every)),
-            buckets=(),
+            buckets=BUCKETS if variant == "clips" else (),
             conditions=dict(text_dropout=0.1, source_dropout=0.1),
             loss=dict(label_smoothing=0.0, chunk=1024),
             optimizer=dict(ADAMW, learning_rate=2e-3, warmup_steps=min(50, steps // 10), final_fraction=0.02),

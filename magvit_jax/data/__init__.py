@@ -109,7 +109,10 @@ def _token_shards(config: Any, split: str) -> Source:
 
 
 def _sound_folder(config: Any, split: str) -> Source:
-    return SoundFolder(config.path, split, SoundSpec.from_config(config), held_out=config.held_out)
+    held_out_by = config.get("held_out_by", "file")  # runs that were begun before it could be chosen do not have it
+    return SoundFolder(
+        config.path, split, SoundSpec.from_config(config), held_out=config.held_out, held_out_by=held_out_by
+    )
 
 
 def _multimodal_folder(config: Any, split: str) -> Source:

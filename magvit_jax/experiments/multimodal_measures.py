@@ -1,6 +1,7 @@
 """What can be measured of a VideoPoet without anybody's weights: whether it makes what it is asked for (thesis 8.4)."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,10 +14,12 @@ from magvit_jax.evaluation.conditions import condition_distances
 from magvit_jax.evaluation.small_features import shipped
 from magvit_jax.generation.multimodal import Made, MultimodalGenerator
 from magvit_jax.generation.multimodal_chain import arguments_of
-from magvit_jax.tokens.videopoet import sequence_task
+from magvit_jax.tokens.videopoet import UnifiedVocabulary, parse, sequence_task
+from magvit_jax.tokens.videopoet.vocabulary import SPECIAL
 
 BATCH = 32
 RANGES_DB = {80.0: "", 40.0: " within 40 dB"}  # of log spectral distances, and what their names end with
+BANDS = {False: "", True: " of mel bands"}  # single frequencies or bands, likewise
 
 
 class Clips(NamedTuple):
@@ -64,7 +67,8 @@ def read_clips(config: ConfigDict, split: str, num: int) -> Clips:
         raise UserError(f"{config.path or config.source}: {heard.sum()} {split} clips with sound; expected 2 or more")
     owners = [int(clip["label"]) for clip in found] if config.path else range(len(found))
     video, audio = (np.stack([clip[name] for clip in found]) for name in ("video", "audio"))
-    return Clips(video, audio, heard, tuple(clip["caption"] for clip in found), np.asarray(owners))
+    beside = {name: np.stack([clip[name] for clip in found]) for name in ("flow", "depth") if name in found[0]}
+    return Clips(video, audio, heard, tuple(clip["caption"] for clip in found), np.asarray(owners), **beside)
 
 
 def measure(
@@ -76,11 +80,12 @@ def measure(
         sounds_NS: training sounds, whose mean spectrum is the baseline of video-to-audio; None without sound.
 
     Returns:
-        Of every task "TASK valid": the share of the generated ids that are codes where codes have to be. Of every task
+        Of every task "TASK valid": the share of the generated ids that are codes where codes have to be, and "TASK
+        parses": the share of the generated sequences that `parse` takes apart into what the task makes. Of every task
         that makes videos "TASK fd_small". Of text-to-video and audio-to-video "TASK own" and "TASK others", see
         `condition_distances`, on the features of `fd_small`, and "TASK gap", the second less the first. Of
         video-to-audio "distance", "silence" and "mean_spectrum", log spectral distances from the true sound in dB,
-        and the same "within 40 dB" of its loudest frequency.
+        and the same "of mel bands" (`metrics.mel_bands`), and "within 40 dB" of its loudest frequency or band.
     """
     values = {"clips": float(len(clips.video)), "clips with sound": float(clips.heard.sum())}
     for task in generator.tasks:
@@ -90,13 +95,27 @@ def measure(
             continue
         made = _joined(_made(generator, task, arguments, seed))
         values[f"{task} valid"] = float(np.mean([(code >= 0).mean() for code in made.codes.values()]))
+        values[f"{task} parses"] = float(np.mean([parses(task, ids_O, generator.vocabulary) for ids_O in made.ids]))
         if made.video is not None and made.video.shape[1] == own.video.shape[1]:
             made_NF, real_NF = shipped()(made.video), shipped()(own.video)
             values[f"{task} fd_small"] = metrics.frechet_distance(real_NF, made_NF)
             values |= _conditions(task, made_NF, real_NF, own)
         if task == "video_to_audio":
-            values |= _sounds(task, own.audio, np.asarray(made.audio), sounds_NS)
+            values |= _sounds(task, own.audio, np.asarray(made.audio), sounds_NS, made.sample_rate)
     return values
+
+
+def parses(task: str, ids_O: np.ndarray, vocabulary: UnifiedVocabulary) -> bool:
+    """Whether ids that a task generated, <pad> behind them, are its outputs and nothing else."""
+    spec = sequence_task(task)
+    kinds = [part.kind for part in spec.outputs]
+    begin = [SPECIAL["bos"], vocabulary.task_id(spec.prompt), SPECIAL["boa_o" if kinds[0] == "audio" else "bov_o"]]
+    ids_O = np.asarray(ids_O)
+    try:
+        found = parse(np.concatenate([begin, ids_O[ids_O != SPECIAL["pad"]]]), vocabulary)
+    except UserError:
+        return False
+    return [kind for kind, _ in found.outputs] == kinds and found.ended == spec.ends
 
 
 def hears(task: str) -> bool:
@@ -147,14 +166,17 @@ def _conditions(task: str, made_NF: np.ndarray, real_NF: np.ndarray, clips: Clip
     return {f"{task} own": own, f"{task} others": others, f"{task} gap": others - own}
 
 
-def _sounds(task: str, real_NS: np.ndarray, made_NS: np.ndarray, sounds_NS: np.ndarray) -> dict[str, float]:
+def _sounds(
+    task: str, real_NS: np.ndarray, made_NS: np.ndarray, sounds_NS: np.ndarray, sample_rate: int
+) -> dict[str, float]:
     values = {}
-    for range_db, suffix in RANGES_DB.items():
-        noise_F = metrics.mean_spectrum(sounds_NS, range_db)
+    for (range_db, within), (banded, bands) in itertools.product(RANGES_DB.items(), BANDS.items()):
+        convention = dict(range_db=range_db, bands_FM=metrics.mel_bands(sample_rate) if banded else None)
+        noise_F = metrics.mean_spectrum(sounds_NS, **convention)
         distances = {
-            "distance": metrics.log_spectral_distance(real_NS, made_NS, range_db),
-            "silence": metrics.log_spectral_distance(real_NS, np.zeros_like(real_NS), range_db),
-            "mean_spectrum": metrics.mean_spectrum_distance(real_NS, noise_F, range_db),
+            "distance": metrics.log_spectral_distance(real_NS, made_NS, **convention),
+            "silence": metrics.log_spectral_distance(real_NS, np.zeros_like(real_NS), **convention),
+            "mean_spectrum": metrics.mean_spectrum_distance(real_NS, noise_F, **convention),
         }
-        values |= {f"{task} {name}{suffix}": float(value_N.mean()) for name, value_N in distances.items()}
+        values |= {f"{task} {name}{bands}{within}": float(value_N.mean()) for name, value_N in distances.items()}
     return values

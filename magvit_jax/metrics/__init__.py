@@ -40,7 +40,13 @@ from magvit_jax.metrics.significance import (
     sign_flip_p_value,
 )
 from magvit_jax.metrics.similarity import clip_similarity
-from magvit_jax.metrics.sound import log_spectral_distance, mean_spectrum, mean_spectrum_distance, si_sdr
+from magvit_jax.metrics.sound import (
+    log_spectral_distance,
+    mean_spectrum,
+    mean_spectrum_distance,
+    mel_bands,
+    si_sdr,
+)
 from magvit_jax.metrics.ssim import SSIM_CONVENTION, ms_ssim, ssim
 
 __all__ = [
@@ -75,6 +81,7 @@ __all__ = [
     "mean_frame",
     "mean_spectrum",
     "mean_spectrum_distance",
+    "mel_bands",
     "ms_ssim",
     "psnr",
     "psnr_per_frame",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from magvit_jax.errors import UserError
+from magvit_jax.ops.mel import mel_filters
 
 WINDOW, HOP = 512, 128  # 32 ms and 8 ms at 16 kHz
 RANGE_DB = 80.0  # from the highest power of the reference down to what counts as silence
@@ -34,7 +35,29 @@ def si_sdr(reference, estimate) -> np.ndarray:
         return np.where(signal == 0, -np.inf, 10.0 * np.log10(signal / noise))
 
 
-def log_spectral_distance(reference, estimate, range_db: float = RANGE_DB) -> np.ndarray:
+def mel_bands(sample_rate: int, bands: int = 40) -> np.ndarray:
+    """float32 [257, bands]: what `log_spectral_distance` and its like take as `bands_FM`, HTK's mel bands.
+
+    Two draws of one noise are 7.9 dB apart frequency by frequency, farther than each is from their mean (5.6 dB), so
+    that nothing that sounds can be as near to a noise as its mean. Bands average over neighbours, which leaves more of
+    what is heard: how loud each part of the spectrum is, and when.
+
+    Args:
+      sample_rate: Hz.
+      bands: 1 or more. Above some 60 the lowest of them lie between two frequencies, and are empty.
+
+    Raises:
+      UserError: so many bands that one is empty.
+    """
+    filters_FM = mel_filters(WINDOW // 2 + 1, bands, sample_rate)
+    if not (filters_FM.sum(0) > 0).all():
+        raise UserError(f"mel_bands: {bands} bands at {sample_rate} Hz leave some empty; expected fewer")
+    return filters_FM
+
+
+def log_spectral_distance(
+    reference, estimate, range_db: float = RANGE_DB, bands_FM: np.ndarray | None = None
+) -> np.ndarray:
     """Distance of log power spectra in dB, lower is better: 0 for equal sounds.
 
     The root over frequencies of the mean squared difference in dB, averaged over windows. Convention: periodic
@@ -45,6 +68,7 @@ def log_spectral_distance(reference, estimate, range_db: float = RANGE_DB) -> np
       reference, estimate: float [..., S], of one shape, S at least 512.
       range_db: dB, above 0. With 80 a noise 40 dB below a pure tone is farther from it than silence is, as most
         frequencies of a tone are empty; with 40 only what is within 40 dB of the loudest counts.
+      bands_FM: weights of bands in place of single frequencies, [257, M], as of `mel_bands`.
 
     Returns:
       float64 of the leading shape.
@@ -55,11 +79,11 @@ def log_spectral_distance(reference, estimate, range_db: float = RANGE_DB) -> np
     reference, estimate = _pair(reference, estimate)
     if reference.shape[-1] < WINDOW:
         raise UserError(f"log_spectral_distance: {reference.shape[-1]} samples; expected {WINDOW} or more")
-    return _distance(_powers(reference), _powers(estimate), range_db)
+    return _distance(_powers(reference, bands_FM), _powers(estimate, bands_FM), range_db)
 
 
-def mean_spectrum(sounds, range_db: float = RANGE_DB) -> np.ndarray:
-    """The geometric mean of the power spectra of all windows of sounds, float64 [257].
+def mean_spectrum(sounds, range_db: float = RANGE_DB, bands_FM: np.ndarray | None = None) -> np.ndarray:
+    """The geometric mean of the power spectra of all windows of sounds, float64 [257], or [M] by bands.
 
     It is the one spectrum that is nearest to them by squared dB; see `mean_spectrum_distance`. Each sound's powers are
     raised to `range_db` below its highest.
@@ -67,18 +91,20 @@ def mean_spectrum(sounds, range_db: float = RANGE_DB) -> np.ndarray:
     Args:
       sounds: float [N, S], none of them silent, S at least 512.
     """
-    power = _powers(np.asarray(sounds, np.float64))
+    power = _powers(np.asarray(sounds, np.float64), bands_FM)
     return np.exp(np.log(np.maximum(power, _floor(power, range_db))).mean((0, 1)))
 
 
-def mean_spectrum_distance(reference, spectrum_F: np.ndarray, range_db: float = RANGE_DB) -> np.ndarray:
+def mean_spectrum_distance(
+    reference, spectrum_F: np.ndarray, range_db: float = RANGE_DB, bands_FM: np.ndarray | None = None
+) -> np.ndarray:
     """As `log_spectral_distance`, from one power spectrum that stands for every window: what a constant noise reaches.
 
     Args:
       reference: float [..., S].
-      spectrum_F: of `mean_spectrum`, for the same `range_db`.
+      spectrum_F: of `mean_spectrum`, for the same `range_db` and `bands_FM`.
     """
-    power = _powers(np.asarray(reference, np.float64))
+    power = _powers(np.asarray(reference, np.float64), bands_FM)
     return _distance(power, np.broadcast_to(spectrum_F, power.shape), range_db)
 
 
@@ -105,8 +131,9 @@ def _pair(reference, estimate) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-def _powers(audio: np.ndarray) -> np.ndarray:
-    """Power of each window and frequency, [..., T, F]."""
+def _powers(audio: np.ndarray, bands_FM: np.ndarray | None) -> np.ndarray:
+    """Power of each window and frequency, [..., T, F], or band, [..., T, M]."""
     hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(WINDOW) / WINDOW)
     frames = np.lib.stride_tricks.sliding_window_view(audio, WINDOW, axis=-1)[..., ::HOP, :]
-    return np.square(np.abs(np.fft.rfft(frames * hann)))
+    powers = np.square(np.abs(np.fft.rfft(frames * hann)))
+    return powers if bands_FM is None else powers @ bands_FM

@@ -1,7 +1,8 @@
 """SoundStream trained against a discriminator of spectra (Zeghidour et al. 2021, III; thesis 8.3)."""
 
+import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +29,19 @@ from magvit_jax.training.state import TrainState
 from magvit_jax.typing import Array, Batch, PRNGKey, PyTree
 
 KIND = "sound_tokenizer"
-#: Of sounds and their reconstructions [B, S], dB for each.
-MEASURES = dict(
-    si_sdr=metrics.si_sdr,
-    log_spectral_distance=metrics.log_spectral_distance,
-    log_spectral_distance_40=functools.partial(metrics.log_spectral_distance, range_db=40.0),
-)
 TERMS = ("reconstruction", "waveform", "commitment", "adversarial", "features")  # of `LossWeights`
+
+
+def measures(sample_rate: int) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """Functions of sounds and their reconstructions, [B, S] each, to dB, [B]; by name."""
+    bands_FM, distance = metrics.mel_bands(sample_rate), metrics.log_spectral_distance
+    return dict(
+        si_sdr=metrics.si_sdr,
+        log_spectral_distance=distance,
+        log_spectral_distance_40=functools.partial(distance, range_db=40.0),
+        log_mel_distance=functools.partial(distance, bands_FM=bands_FM),
+        log_mel_distance_40=functools.partial(distance, range_db=40.0, bands_FM=bands_FM),
+    )
 
 
 class SoundStreamState(flax.struct.PyTreeNode):
@@ -89,6 +96,25 @@ class Quantization:
             )
 
 
+@dataclass(frozen=True)
+class SamplesFirst:
+    """The beginning of a run, in which samples lead: `reconstruction` weighs this much for `steps` updates; 0: never.
+
+    A small network that is asked for spectra from the start says the loudness of each band by its first level and
+    little else by any. One that has learnt samples keeps what the levels say of them when it is asked for spectra.
+    """
+
+    steps: int = 0
+    reconstruction: float = 0.0
+
+    def __post_init__(self):
+        if not isinstance(self.steps, int) or self.steps < 0 or not self.reconstruction >= 0:
+            raise UserError(
+                f"samples_first: steps {self.steps}, reconstruction {self.reconstruction}; expected a whole number "
+                "and a weight, 0 or more"
+            )
+
+
 class SoundStreamSystem:
     """A `System`: trains SoundStream on {"audio": float32 [B, S]}."""
 
@@ -102,6 +128,7 @@ class SoundStreamSystem:
         quantization: Quantization,
         discriminator: StftDiscriminator,
         weights: LossWeights,
+        samples_first: SamplesFirst,
         windows: tuple[int, ...],
         floor: float,
         optimizer: optax.GradientTransformation,
@@ -112,7 +139,8 @@ class SoundStreamSystem:
     ):
         self.model, self.quantization = model, quantization
         self.adversary = SoundAdversary(discriminator, weights.adversarial, weights.features)
-        self.weights, self.windows, self.floor, self.ema_decay = weights, windows, floor, ema_decay
+        self.weights, self.samples_first = weights, samples_first
+        self.windows, self.floor, self.ema_decay = windows, floor, ema_decay
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
         self.samples, self.sample_rate = samples, sample_rate
         self.evaluators = {"reconstruction": self.evaluate_reconstruction}
@@ -158,11 +186,13 @@ class SoundStreamSystem:
             return (output_BS, quantized.commitment), quantized
 
         (output_BS, commitment), pullback, quantized = jax.vjp(forward, state.generator.params, has_aux=True)
-        slopes, metrics = jax.grad(self._own_loss, argnums=(0, 1), has_aux=True)(output_BS, commitment, audio_BS)
+        weights = self._weights_at(state.generator.updates)
+        own_loss = functools.partial(self._own_loss, weights=weights)
+        slopes, metrics = jax.grad(own_loss, argnums=(0, 1), has_aux=True)(output_BS, commitment, audio_BS)
         judged = self.adversary.judge(state.discriminator.params, audio_BS, output_BS)
         (grads,) = pullback((slopes[0] + judged.slope_BS, slopes[1]))
         metrics |= judged.metrics | self._use(quantized.ids_BTQ)
-        metrics["loss"] = sum(getattr(self.weights, name) * metrics[f"{name}_loss"] for name in TERMS)
+        metrics["loss"] = sum(weights[name] * metrics[f"{name}_loss"] for name in TERMS)
         counts = residual_vq.assignments(pick_key, quantized, self.quantization.size)
         return dict(generator=grads, discriminator=judged.grads), metrics | counts._asdict()
 
@@ -187,12 +217,13 @@ class SoundStreamSystem:
         return {}
 
     def evaluate_reconstruction(self, state: SoundStreamState, batches: Iterable[Batch]) -> Mapping[str, float]:
-        """Mean of the `MEASURES`, dB, of sounds decoded from 1, 2, ... levels, and the use of codes.
+        """Mean of the `measures`, dB, of sounds decoded from 1, 2, ... levels, and the use of codes.
 
         Silent sounds, which have none, are left out and counted.
         """
         level_numbers = range(1, self.quantization.levels + 1)
-        found: dict[str, list[np.ndarray]] = {f"{name}_{n}": [] for name in MEASURES for n in level_numbers}
+        every = measures(self.sample_rate)
+        found: dict[str, list[np.ndarray]] = {f"{name}_{n}": [] for name in every for n in level_numbers}
         use = [metrics.CodebookCounts.empty(self.quantization.size) for _ in level_numbers]
         silent, params, codes = 0, state.generator.eval_params, state.books.codes_QKD
         for batch in batches:
@@ -205,7 +236,7 @@ class SoundStreamSystem:
                 continue
             for n in level_numbers:
                 output_BS = to_host(self._decode(params, codes, ids_BTQ[..., :n]))
-                for name, measure in MEASURES.items():
+                for name, measure in every.items():
                     found[f"{name}_{n}"].append(measure(audio_BS[heard_B], output_BS[heard_B]))
         values = {"silent_sounds": float(silent)}
         values |= {f"codebook_use_{n}": use[n - 1].usage for n in level_numbers}
@@ -219,8 +250,15 @@ class SoundStreamSystem:
         quantized = residual_vq.quantize(codes_QKD, z_BTD, levels_B)
         return quantized, self.model.apply(variables, quantized.z_BTD, method="decode")
 
+    def _weights_at(self, updates: Array) -> dict[str, float | Array]:
+        weights, first = dataclasses.asdict(self.weights), self.samples_first
+        if first.steps:
+            now = jnp.where(updates < first.steps, first.reconstruction, weights["reconstruction"])
+            weights["reconstruction"] = now
+        return weights
+
     def _own_loss(
-        self, output_BS: Array, commitment: Array, audio_BS: Array
+        self, output_BS: Array, commitment: Array, audio_BS: Array, *, weights: Mapping[str, float | Array]
     ) -> tuple[Array, dict[str, Array]]:
         """What the generator loses without an adversary."""
         terms = dict(
@@ -230,7 +268,7 @@ class SoundStreamSystem:
             waveform=jnp.abs(audio_BS - output_BS).mean(),
             commitment=commitment,
         )
-        total = sum(getattr(self.weights, name) * value for name, value in terms.items())
+        total = sum(weights[name] * value for name, value in terms.items())
         return total, {f"{name}_loss": value for name, value in terms.items()}
 
     def _draw_levels(self, rng: PRNGKey, batch: int) -> Array:
@@ -260,7 +298,7 @@ def build(config: ConfigDict) -> SoundStreamSystem:
         raise UserError(
             f"data.samples: {data.samples}; expected a multiple of {model.samples_per_latent}, the model's strides"
         )
-    floor = config.get("floor", losses.FLOOR)  # runs that were begun before it could be chosen do not have it
+    floor = config.get("floor", losses.FLOOR)  # runs that were begun before these could be chosen do not have them
     if not floor > 0:
         raise UserError(f"floor: {floor}; expected a number above 0, below which a band counts as silent")
     longest = max(*config.windows, *config.discriminator.windows)
@@ -275,6 +313,7 @@ def build(config: ConfigDict) -> SoundStreamSystem:
         quantization=Quantization(**_fields(config.quantizer)),
         discriminator=StftDiscriminator(**_fields(config.discriminator)),
         weights=LossWeights(**_fields(config.loss)),
+        samples_first=SamplesFirst(**_fields(config.get("samples_first", {}))),
         windows=tuple(config.windows),
         floor=floor,
         optimizer=make_optimizer(config.optimizer, training.steps),

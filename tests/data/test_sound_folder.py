@@ -62,3 +62,32 @@ def test_a_folder_without_two_usable_sounds_is_refused(tmp_path):
         SoundFolder(str(tmp_path), "train", SPEC, held_out=0.3)
     with pytest.raises(UserError, match="samples is 0"):
         SoundSpec(0, 16_000)
+
+
+def test_the_end_of_every_file_can_be_held_out(folder):
+    train, test = (SoundFolder(folder, split, SPEC, held_out=0.5, held_out_by="time") for split in ("train", "test"))
+    # a has 125 samples on either side, b 99.5 and is left out, c 4,000.
+    assert (len(train), len(test)) == (1 + 40 + 1, 1 + 40)
+    first, last = (source.clip(0, np.random.default_rng(0), SPEC, False)["audio"] for source in (train, test))
+    np.testing.assert_allclose(first, ramp(250)[:100, 0], atol=1e-6)
+    np.testing.assert_allclose(last, ramp(250)[125:225, 0], atol=1e-6)
+    drawn = [train.clip(0, np.random.default_rng(seed), SPEC, True)["audio"][-1] for seed in range(30)]
+    assert max(drawn) <= ramp(250)[124, 0] + 1e-6
+    assert len(SoundFolder(folder, "all", SPEC, held_out=0.5, held_out_by="time")) == 83
+
+
+def test_one_recording_is_enough_where_its_end_is_held_out(tmp_path):
+    write_wav(tmp_path / "a.wav", ramp(250), 16_000)
+    assert len(SoundFolder(str(tmp_path), "test", SPEC, held_out=0.5, held_out_by="time")) == 1
+    with pytest.raises(UserError, match="expected at least 1, and 1 cannot be used.*75 samples"):
+        SoundFolder(str(tmp_path), "test", SPEC, held_out=0.3, held_out_by="time")
+    with pytest.raises(UserError, match="held_out_by is 'day': expected one of file, time"):
+        SoundFolder(str(tmp_path), "test", SPEC, held_out=0.3, held_out_by="day")
+
+
+def test_a_silent_file_is_one_clip_however_long(tmp_path):
+    write_wav(tmp_path / "a.wav", ramp(250, 0.1), 16_000)
+    write_wav(tmp_path / "silent.wav", np.zeros((5000, 1)), 16_000)
+    source = SoundFolder(str(tmp_path), "all", SPEC, held_out=0.3)
+    found = [source.clip(i, np.random.default_rng(i), SPEC, True)["audio"] for i in range(len(source))]
+    assert [bool(audio.any()) for audio in found] == [True, True, False]

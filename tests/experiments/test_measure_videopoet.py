@@ -20,7 +20,8 @@ def results():
         values = {name: value + 0.1 * seed for name, value in (LOWER | HIGHER).items()}
         values["video_to_audio mean_spectrum"] = 5.0 + 0.1 * seed + (0.2 if seed % 2 else -0.2)
         sound = {name: value for name, value in values.items() if name.startswith("video_to_audio")}
-        values |= {f"{name} within 40 dB": value for name, value in sound.items()}
+        for convention in (" within 40 dB", " of mel bands", " of mel bands within 40 dB"):
+            values |= {f"{name}{convention}": value for name, value in sound.items()}
         made.append(dict(seed=seed, values=values))
     return made
 
@@ -28,7 +29,7 @@ def results():
 def test_what_is_nearer_over_the_seeds_is_said_so():
     verdicts = {(one["measure"], one["than"]): one["verdict"] for one in tool.comparisons(results())}
     assert list(verdicts) == list(tool.PAIRS)
-    assert list(verdicts.values()) == ["nearer", "farther", *2 * ("nearer", "undecided")]
+    assert list(verdicts.values()) == ["nearer", "farther", *4 * ("nearer", "undecided")]
 
 
 def test_the_page_has_every_comparison_and_every_mean():
@@ -37,7 +38,7 @@ def test_the_page_has_every_comparison_and_every_mean():
     assert "over 5 seeds" in page and "| video_to_audio silence | 9.2000 | 0.1414 |" in page
 
 
-@pytest.mark.parametrize("videos", [None, Path("clips")])
+@pytest.mark.parametrize("videos", [None, tool.Videos(Path("clips")), tool.Videos(Path("clips"), "flow", "depth")])
 def test_a_seed_is_a_run_of_its_own_on_the_same_tokenizers(videos):
     configs = [tool.run_config(videos, Path("a"), Path("b"), steps=40, seed=seed) for seed in (0, 1)]
     assert [config.seed for config in configs] == [config.data.seed for config in configs] == [0, 1]
@@ -45,4 +46,13 @@ def test_a_seed_is_a_run_of_its_own_on_the_same_tokenizers(videos):
     assert (first.tokenizer, first.sound_tokenizer) == ("a", "b")
     assert (first.training.steps, first.optimizer.warmup_steps) == (40, 4)
     assert first.data.source == ("embedded_sounding" if videos is None else "multimodal_folder")
-    assert first.tasks.stylization.weight == 0 and first.tasks.video_to_audio.weight > 0
+    assert (first.tasks.stylization.weight > 0) == bool(videos and videos.flow)
+    assert first.tasks.video_to_audio.weight > 0
+    assert (first.data.flow, first.data.depth) == (("flow", "depth") if videos and videos.flow else ("", ""))
+
+
+def test_the_sound_tokenizer_hears_some_of_every_recording():
+    own, embedded = tool.sound_config(tool.Videos(Path("clips"))), tool.sound_config(None)
+    assert (own.data.path, own.data.held_out_by) == ("clips", "time") and 0 < own.data.held_out < 0.5
+    assert embedded.data.source == "embedded_sounding"
+    assert own.samples_first.steps > 0 == embedded.samples_first.steps

@@ -5,11 +5,34 @@ import numpy as np
 import pytest
 
 from magvit_jax.evaluation.small_features import shipped
-from magvit_jax.experiments.multimodal_measures import BATCH, Clips, measure, values_of
+from magvit_jax.experiments.multimodal_measures import BATCH, Clips, measure, parses, values_of
 from magvit_jax.generation.multimodal import Made
+from magvit_jax.tokens.grid import LatentGrid
+from magvit_jax.tokens.videopoet import (
+    SEQUENCE_TASKS,
+    ClipShape,
+    Plan,
+    UnifiedVocabulary,
+    layout,
+    next_ranges,
+    sequence_task,
+)
+from magvit_jax.tokens.videopoet.vocabulary import SPECIAL
 
 TASKS = ("unconditional", "text_to_video", "audio_to_video", "video_to_audio", "stylization")
 TEXTS = ("a", "b", "c") * 12  # more clips than a batch
+VOCABULARY = UnifiedVocabulary(
+    visual_codes=4, audio_levels=2, audio_codes=4, text_ids=0, sources=(), resolutions=((32, 32),), durations=(9,)
+)
+CLIP = ClipShape(LatentGrid(3, 2, 2, (4, 16, 16), True, True), fps=8.0, audio_rate=8.0, audio_levels=2)
+
+
+def whole_ids(task):
+    """Ids of a task's outputs, each the first that may come."""
+    spec = sequence_task(task)
+    given = 1 if spec.given is None else None
+    plan = Plan((layout(task, CLIP, VOCABULARY, text_slots=1, given=given),), VOCABULARY)
+    return np.asarray(next_ranges(plan, jnp.zeros(1, jnp.int32)))[0, :, 0]
 
 
 def clips(count=36):
@@ -26,6 +49,7 @@ class Obeying:
     """Makes the clip that it is asked for, or with `shift` another one; half of the codes of sound are none."""
 
     tasks = TASKS
+    vocabulary = VOCABULARY
 
     def __init__(self, shift):
         self.shift, self.real = shift, clips()
@@ -39,11 +63,12 @@ class Obeying:
         else:
             number = (first + np.arange(num)) % 3
         number = (number + self.shift) % 3
+        ids = np.tile(whole_ids("video_to_audio" if self.shift else task), (num, 1))
         codes = {"video": np.zeros((num, 2, 2, 2), np.int32)}
         if task == "video_to_audio":
             silent = np.tile(np.int32([[[0], [-1]]]), (num, 1, 1))
-            return Made(None, jnp.asarray(self.real.audio[number]), 16000, 8.0, number[:, None], {"audio": silent})
-        return Made(jnp.asarray(self.real.video[number] / np.float32(255)), None, None, 8.0, number[:, None], codes)
+            return Made(None, jnp.asarray(self.real.audio[number]), 16000, 8.0, ids, {"audio": silent})
+        return Made(jnp.asarray(self.real.video[number] / np.float32(255)), None, None, 8.0, ids, codes)
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +79,12 @@ def sounds():
 def test_what_obeys_is_nearer_to_its_condition(sounds):
     found = measure(Obeying(0), clips(), sounds)
     assert found["clips"] == 36 and found["text_to_video valid"] == 1 and found["video_to_audio valid"] == 0.5
+    assert all(found[f"{task} parses"] == 1 for task in TASKS[:4])
     for task in ("text_to_video", "audio_to_video"):
         assert found[f"{task} own"] < 1e-5 and found[f"{task} others"] > 0.01
     assert found["unconditional fd_small"] == pytest.approx(0, abs=1e-3)
     assert "stylization valid" not in found
-    for suffix in ("", " within 40 dB"):
+    for suffix in ("", " within 40 dB", " of mel bands", " of mel bands within 40 dB"):
         assert found[f"video_to_audio distance{suffix}"] == pytest.approx(0)
         assert 0 < found[f"video_to_audio mean_spectrum{suffix}"] < found[f"video_to_audio silence{suffix}"]
     assert found["video_to_audio silence within 40 dB"] < found["video_to_audio silence"]
@@ -72,6 +98,18 @@ def test_what_makes_another_is_farther(sounds):
         assert found[f"{task} own"] == pytest.approx(expected, rel=1e-5)
         assert found[f"{task} others"] < found[f"{task} own"]
     assert found["video_to_audio distance"] > found["video_to_audio mean_spectrum"]
+    assert found["unconditional parses"] == 0 and found["video_to_audio parses"] == 1
+
+
+@pytest.mark.parametrize("task", SEQUENCE_TASKS)
+def test_what_parses_is_the_outputs_of_its_task_and_nothing_else(task):
+    ids_O = whole_ids(task)
+    padded_O = np.concatenate([ids_O, np.full(3, SPECIAL["pad"])])
+    assert parses(task, ids_O, VOCABULARY) and parses(task, padded_O, VOCABULARY)
+    other = "unconditional" if task == "video_to_audio" else "video_to_audio"
+    broken = [whole_ids(other), np.concatenate([ids_O, [SPECIAL["bos"]]])]
+    broken += [ids_O[:-1], ids_O[:-2]] if sequence_task(task).ends else []
+    assert not any(parses(task, each, VOCABULARY) for each in broken)
 
 
 def test_silent_clips_are_asked_for_no_sound(sounds):

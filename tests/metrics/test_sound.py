@@ -86,3 +86,42 @@ def test_the_mean_spectrum_is_the_nearest_single_one():
     assert metrics.mean_spectrum_distance(tone, metrics.mean_spectrum(tone))[0] < 0.1
     with pytest.raises(UserError, match="silent"):
         metrics.mean_spectrum(np.zeros((1, 600)))
+
+
+BANDS_FM = metrics.mel_bands(16_000)
+
+
+def test_mel_bands_average_neighbours_and_leave_none_empty():
+    assert BANDS_FM.shape == (257, 40) and BANDS_FM.sum(0).min() > 0
+    centres = BANDS_FM.argmax(0)
+    assert (np.diff(centres) > 0).all() and np.diff(centres)[-1] > 3 * np.diff(centres)[0]
+    with pytest.raises(UserError, match="128 bands at 16000 Hz leave some empty"):
+        metrics.mel_bands(16_000, 128)
+
+
+def test_a_gain_is_itself_in_bands_too():
+    np.testing.assert_allclose(metrics.log_spectral_distance(NOISE, 10 * NOISE, bands_FM=BANDS_FM), 20.0)
+
+
+def test_two_draws_of_a_noise_are_nearer_to_each_other_by_bands():
+    """Frequency by frequency the logarithm of a draw deviates by 5.57 dB, and of two by sqrt(2) as much."""
+    one, other = np.random.default_rng(1).normal(size=(2, 4, 32_000))
+    single = metrics.log_spectral_distance(one, other).mean()
+    np.testing.assert_allclose(single, 5.57 * np.sqrt(2), rtol=0.02)
+    mean = metrics.mean_spectrum_distance(one, metrics.mean_spectrum(other)).mean()
+    np.testing.assert_allclose(mean, 5.57, rtol=0.02)
+    banded = metrics.log_spectral_distance(one, other, bands_FM=BANDS_FM).mean()
+    assert banded < 0.5 * single
+    spectrum_M = metrics.mean_spectrum(other, bands_FM=BANDS_FM)
+    assert spectrum_M.shape == (40,)
+    mean = metrics.mean_spectrum_distance(one, spectrum_M, bands_FM=BANDS_FM).mean()
+    assert 0.6 * banded < mean < banded
+
+
+def test_a_tone_in_the_wrong_band_is_far():
+    tone, near, far = (np.sin(2 * np.pi * hertz / 16_000 * np.arange(4096)) for hertz in (1000, 1005, 2000))
+
+    def distance(other):
+        return metrics.log_spectral_distance(tone, other, 40.0, BANDS_FM)
+
+    assert distance(near) < 1.0 < 5.0 < distance(far)

@@ -6,6 +6,7 @@ import wave
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -15,6 +16,7 @@ from magvit_jax import systems
 from magvit_jax.cli.config_files import load_config
 from magvit_jax.cli.main import main
 from magvit_jax.errors import UserError
+from magvit_jax.systems.soundstream import TERMS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -34,6 +36,7 @@ TINY = (
     "discriminator.channels=2",
     "discriminator.windows=(64,)",
     "windows=(64,)",
+    "samples_first.steps=0",
     "training.steps=3",
     "training.log_every=1",
     "training.checkpoint_every=3",
@@ -105,7 +108,8 @@ def test_evaluation_by_levels_leaves_silence_out(system, run):
     audio[1] = 0
     values = system.evaluators["reconstruction"](run[2].system, [{"audio": audio}])
     assert values["silent_sounds"] == 1
-    names = ("si_sdr", "log_spectral_distance", "log_spectral_distance_40", "codebook_use")
+    distances = ("log_spectral_distance", "log_mel_distance")
+    names = ("si_sdr", *distances, *(f"{name}_40" for name in distances), "codebook_use")
     assert {f"{name}_{n}" for name in names for n in (1, 2)} < set(values)
     assert all(np.isfinite(value) for value in values.values())
 
@@ -115,6 +119,7 @@ def test_evaluation_by_levels_leaves_silence_out(system, run):
     [
         ("data.samples=641", "multiple of 20"),
         ("windows=(1024,)", "the longest window"),
+        ("samples_first.steps=-1", "samples_first: steps -1"),
         ("floor=0.0", "floor: 0.0; expected a number above 0"),
         ("training.microbatches=2", "expected 1"),
         ("quantizer.restart_below=0.0", "restart_below above 0"),
@@ -126,11 +131,12 @@ def test_bad_configs_are_refused(override, message):
         systems.build(tiny_config(override))
 
 
-def test_a_run_that_was_begun_before_its_floor_could_be_chosen_is_built():
+def test_a_run_that_was_begun_before_these_could_be_chosen_is_built():
     config = tiny_config()
     with config.unlocked():
-        del config["floor"]
-    assert systems.build(config).floor == 1e-5
+        del config["floor"], config["samples_first"]
+    system = systems.build(config)
+    assert system.floor == 1e-5 and system.samples_first.steps == 0
 
 
 def test_a_finished_run_is_left_as_it_is(run):
@@ -159,3 +165,19 @@ def test_workdir_and_bundle_are_the_same_sound_tokenizer(run, system, tmp_path, 
 def test_what_is_no_sound_tokenizer_is_refused(run):
     with pytest.raises(UserError, match="holds a sound_tokenizer; expected a tokenizer or a generator"):
         magvit_jax.load_tokenizer(run[1])
+
+
+def test_samples_lead_for_as_many_updates_as_asked(run):
+    """Until then the spectral distance weighs what `samples_first` says, and what it weighs in `loss` from there on."""
+    system = systems.build(tiny_config("samples_first.steps=2", "samples_first.reconstruction=0.25"))
+    state, gradients = run[2].system, jax.jit(system.gradients)
+    batch = {"audio": jnp.asarray(sounds(2))}
+    found = {}
+    for updates in (0, 1, 2, 3):
+        at = state.replace(generator=state.generator.replace(updates=jnp.int32(updates)))
+        grads, shown = gradients(at, batch, jax.random.key(1))
+        rest = sum(getattr(system.weights, name) * shown[f"{name}_loss"] for name in TERMS if name != "reconstruction")
+        found[updates] = float(optax.tree.norm(grads["generator"]))
+        weight = 0.25 if updates < 2 else system.weights.reconstruction
+        np.testing.assert_allclose(shown["loss"], rest + weight * shown["reconstruction_loss"], rtol=1e-5)
+    assert found[0] == found[1] != found[2] == found[3]

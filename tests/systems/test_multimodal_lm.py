@@ -70,14 +70,38 @@ def test_two_microbatches_on_eight_devices_are_one_batch_on_one():
     assert min(jax.tree.leaves(moved)) > 1e-4  # every array learns
 
 
-def test_images_of_a_row_have_the_losses_that_they_have_alone():
-    """As many a row as have a video's tokens, three of these, each with its own text embeddings."""
+@functools.cache
+def images_alone():
+    """A bucket of images, one a row."""
     system = system_of(True, "frames", "text.kind=t5", "text.width=5")
-    batch, bucket = example.images_of(6), system.rows.images
-    batch["text_embedding"] = np.random.default_rng(5).normal(size=(6, example.SLOTS, 5)).astype(np.float32)
-    batch["text_count"] = np.asarray([2, 0, 4, 1, 3, 2], np.int32)
-    alone, per_row = dataclasses.replace(bucket, per_row=1), bucket.per_row
-    assert per_row == 3
+    assert system.rows.images.per_row == 3
+    return system, dataclasses.replace(system.rows.images, per_row=1), example.images_of(12)
+
+
+@functools.cache
+def clips_alone():
+    """A bucket of all eleven tasks on clips some of which are silent, one a row, and clips that draw every task."""
+    system = system_of(False, "none", "text.kind=t5", "text.width=5")
+    (bucket,) = system.rows.buckets
+    batch = example.batch_of(66, silent=(1, 25))
+    index_B = system.rows.draw(Frozen({}, {}), keyed(system, with_texts(batch)), bucket).index_B
+    drawn = {bucket.plan.layouts[int(index)].task.name for index in index_B}
+    assert drawn == set(SEQUENCE_TASKS)
+    return system, bucket, batch
+
+
+def with_texts(batch):
+    """Text embeddings of their own for all, of some none."""
+    count = len(batch["index"])
+    embedding = np.random.default_rng(5).normal(size=(count, example.SLOTS, 5)).astype(np.float32)
+    return batch | dict(text_embedding=embedding, text_count=np.arange(count, dtype=np.int32) % (example.SLOTS + 1))
+
+
+@pytest.mark.parametrize(("alone", "per_row"), [(images_alone, 3), (clips_alone, 2)])
+def test_sequences_of_a_row_have_the_losses_that_they_have_alone(alone, per_row):
+    """Images, and videos with and without sound of every task: each with its own text embeddings."""
+    system, single_bucket, batch = alone()
+    batch = keyed(system, with_texts(batch))
 
     @functools.partial(jax.jit, static_argnums=2)
     def losses(params, batch, bucket):
@@ -85,15 +109,17 @@ def test_images_of_a_row_have_the_losses_that_they_have_alone():
         fields = dict(outputs=bucket.row_outputs, label_smoothing=0.1, chunk=7)
         return output_scores(system.transformer, params, rows, text_BTE, **fields)
 
-    params = example.params_of(system)
-    packed, single = (losses(params, keyed(system, batch), each) for each in (bucket, alone))
-    for number in range(6):
+    buckets = (dataclasses.replace(single_bucket, per_row=per_row), single_bucket)
+    made = (losses(example.params_of(system), batch, bucket) for bucket in buckets)
+    packed, single = (jax.tree.map(np.asarray, each) for each in made)
+    assert packed.target_BO.shape[0] * per_row == single.target_BO.shape[0] == len(batch["index"])
+    for number in range(len(batch["index"])):
         row, place = divmod(number, per_row)
-        mine = np.asarray(packed.is_target_BO[row] & (packed.segment_BO[row] == 1 + place))
-        real = np.asarray(single.is_target_BO[number])
+        mine = packed.is_target_BO[row] & (packed.segment_BO[row] == 1 + place)
+        real = single.is_target_BO[number]
         assert mine.sum() == real.sum() >= 4
         for name in ("target_BO", "loss_BO", "correct_BO"):
-            found, expected = np.asarray(getattr(packed, name)), np.asarray(getattr(single, name))
+            found, expected = getattr(packed, name), getattr(single, name)
             np.testing.assert_allclose(found[row][mine], expected[number][real], rtol=1e-4, atol=1e-5)
 
 

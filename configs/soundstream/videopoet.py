@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
                 sample_rate=16_000,
                 held_out=0.05,
                 held_out_by="file",
-                batch_size=128,
+                batch_size=512,  # 9 latents a code; with 2 the rule of `restart_below` would have no end
                 eval_batch_size=64,
                 eval_clips=1024,
                 seed=0,

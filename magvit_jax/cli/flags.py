@@ -215,6 +215,11 @@ def _generate(command: argparse.ArgumentParser) -> None:
         help="one long video of so many frames, the given ones first: the task goes on over its own output, as mp4",
     )
     command.add_argument("--states", action="store_true", help="also draw every decoding step, as png and gif")
+    command.add_argument(
+        "--mesh",
+        metavar="AXIS=SIZE,...",
+        help="lay model and batch out over all devices, such as data=2,tensor=-1 (default: one device)",
+    )
     _decoding(command)
 
 
@@ -300,6 +305,18 @@ def box(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UserError(f"--box={text}: expected four numbers, such as 0.25,0.25,0.75,0.75") from error
+
+
+def mesh(text: str) -> dict[str, int]:
+    """The axes of a --mesh. UserError where they are none; `partitioning.make_mesh` checks what they are."""
+    pairs = [part.split("=") for part in text.split(",")]
+    try:
+        sizes = {axis.strip(): int(size) for axis, size in pairs}
+    except ValueError as error:
+        raise UserError(f"--mesh={text}: expected axes with whole numbers, such as data=2,tensor=-1") from error
+    if len(sizes) < len(pairs):
+        raise UserError(f"--mesh={text}: an axis is named twice; expected each once")
+    return sizes
 
 
 def _evaluate(command: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from magvit_jax.cli import flags
 from magvit_jax.errors import UserError
 from magvit_jax.generation.multimodal import MultimodalGenerator
 from magvit_jax.generation.pixels import USER_MASK
+from magvit_jax.partitioning import make_mesh
 
 #: Flags of models of video alone, which a model of text, video and sound has no use for.
 VIDEO_ONLY = ("label", "paste", "states", *(name for name in flags.DECODING if name not in flags.TOKENWISE))
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> None:
         )
     task = USER_MASK if args.task is None else args.task
     settings = decoding(args)
-    generator = magvit_jax.load_generator(args.model)
+    mesh = None if args.mesh is None else make_mesh(flags.mesh(args.mesh))
+    generator = magvit_jax.load_generator(args.model, mesh=mesh)
     if isinstance(generator, MultimodalGenerator):
         run_multimodal(generator, args, mask, settings)
         return

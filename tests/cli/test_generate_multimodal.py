@@ -20,7 +20,12 @@ GENERATE = ["generate", "--model=model", "--output=out"]
 def called(monkeypatch):
     """The calls of the workflows; nothing is made."""
     calls = []
-    monkeypatch.setitem(vars(magvit_jax), "load_generator", lambda path: tiny.scripted())
+
+    def load(path, mesh=None):
+        calls.append(mesh) if mesh is not None else None
+        return tiny.scripted()
+
+    monkeypatch.setitem(vars(magvit_jax), "load_generator", load)
     for name in ("generate_multimodal", "generate_multimodal_long"):
         monkeypatch.setattr(
             f"magvit_jax.workflows.{name}", lambda *a, name=name, **k: calls.append((name, a[1:], k))
@@ -62,6 +67,10 @@ def test_flags_reach_the_workflows(called):
     [
         (["--task=unconditional", "--label=3"], "--label does not go with a model of text, video and sound"),
         (["--task=unconditional", "--steps=3"], "--steps does not go with a model of text"),
+        (["--task=unconditional", "--mesh=data"], "--mesh=data: expected axes with whole numbers, such as data=2"),
+        (["--task=unconditional", "--mesh=data=2,data=4"], "an axis is named twice"),
+        (["--task=unconditional", "--mesh=heads=8"], "mesh: unknown axis 'heads'"),
+        (["--task=unconditional", "--mesh=data=3"], "data=3, fsdp=1, tensor=1, sequence=1 makes 3 devices, but 8 are"),
         (["--task=unconditional", "--states"], "--states does not go with"),
         (["--box=0,0,1,0.5"], "magvit generate needs --task=NAME; this model knows: unconditional, text_to_image"),
         (["--task=unconditional", "--frames=20", "--seconds=3"], "--frames=20 and --seconds=3: expected one of them"),
@@ -73,12 +82,17 @@ def test_flags_that_do_not_go_together(called, capsys, flags, message):
     assert message in capsys.readouterr().err and not called
 
 
+def test_the_model_is_laid_out_over_the_devices_that_are_named(called):
+    assert main([*GENERATE, "--task=unconditional", "--mesh=data=2,tensor=-1"]) == 0
+    assert dict(called[0].shape) == dict(data=2, fsdp=1, tensor=4, sequence=1)
+
+
 def test_the_gallery_of_models_of_video_says_so(called, capsys):
     assert main(["gallery", "--model=model", "--output=out"]) == 2
     assert "model: a model of text, video and sound; expected one of video alone" in capsys.readouterr().err
 
 
 def test_a_model_of_video_alone_refuses_sound(monkeypatch, capsys):
-    monkeypatch.setitem(vars(magvit_jax), "load_generator", lambda path: object())
+    monkeypatch.setitem(vars(magvit_jax), "load_generator", lambda path, mesh: object())
     assert main([*GENERATE, "--task=frame_prediction", "--audio=a.wav"]) == 2
     assert "--audio does not go with a model of video alone" in capsys.readouterr().err

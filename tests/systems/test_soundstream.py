@@ -122,6 +122,7 @@ def test_evaluation_by_levels_leaves_silence_out(system, run):
         ("samples_first.steps=-1", "samples_first: steps -1"),
         ("floor=0.0", "floor: 0.0; expected a number above 0"),
         ("training.microbatches=2", "expected 1"),
+        ("quantizer.restart_below=33.0", "restart_below: 33.0, and a batch has 32 latents for each"),
         ("quantizer.restart_below=0.0", "restart_below above 0"),
         ("init_from=elsewhere", "from scratch"),
     ],

@@ -2,6 +2,7 @@
 
     python tools/measure_videopoet.py --workdir=DIR [--videos=DIR] [--steps=800] [--seeds=5] [--clips=64]
         [--tokenizer=WORKDIR_OR_BUNDLE] [--sound-tokenizer=WORKDIR_OR_BUNDLE] [--flow=DIR --depth=DIR]
+        [--temperature=1.0]
 
 One tokenizer, one sound tokenizer (the quickstart's and soundstream/small, trained here where none are given), and for
 each seed one model of every task at once: `videopoet/small`. Without a folder on the embedded digits that sound, with
@@ -107,9 +108,9 @@ def measured_clips(config: ConfigDict, num: int) -> Clips:
     return read_clips(config.data, "train" if config.data.path else "test", num)
 
 
-def run(config: ConfigDict, folder: Path, seed: int, clips: int) -> dict[str, Any]:
+def run(config: ConfigDict, folder: Path, seed: int, clips: int, temperature: float) -> dict[str, Any]:
     """One seed's result: from its file where it is finished, else trained and measured."""
-    asked = dict(variant="videopoet", seed=seed, clips_at_most=clips, config=config.to_dict())
+    asked = dict(variant="videopoet", seed=seed, clips_at_most=clips, temperature=temperature, config=config.to_dict())
     names = ("tokenizer", "sound_tokenizer")
     asked |= {name: bundles.read(config[name]).config["fingerprint"] for name in names}
 
@@ -119,7 +120,8 @@ def run(config: ConfigDict, folder: Path, seed: int, clips: int) -> dict[str, An
         seconds = time.monotonic() - start
         measured = measured_clips(config, clips)
         sounds_NS = read_clips(config.data, "train", NOISE_CLIPS).with_sound().audio
-        return dict(values=measure(bundles.load_generator(folder), measured, sounds_NS), seconds=seconds)
+        values = measure(bundles.load_generator(folder), measured, sounds_NS, temperature=temperature)
+        return dict(values=values, seconds=seconds)
 
     return paired.once(folder / "result.json", asked | dict(fd_small=shipped().fingerprint), make)
 
@@ -156,7 +158,7 @@ def page(results: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, A
     return f"{paired.markdown(head, rows)}\n{paired.markdown(['', 'mean over seeds', 'deviation'], every)}"
 
 
-def write_examples(model: Path, clips: Clips, sample_rate: int, output: Path) -> None:
+def write_examples(model: Path, clips: Clips, sample_rate: int, output: Path, temperature: float) -> None:
     """Some examples of every task, made from the first of the measured clips."""
     generator = bundles.load_generator(model)
     clips = clips.with_sound()
@@ -170,7 +172,14 @@ def write_examples(model: Path, clips: Clips, sample_rate: int, output: Path) ->
         given = arguments_of(task)
         files = workflows.Files(**{name: path for name, path in there.items() if name in given})
         workflows.generate_multimodal(
-            generator, task, output / task, files=files, prompt=clips.texts[0], num=EXAMPLES, say=_quiet
+            generator,
+            task,
+            output / task,
+            files=files,
+            prompt=clips.texts[0],
+            num=EXAMPLES,
+            say=_quiet,
+            temperature=temperature,
         )
 
 
@@ -188,9 +197,10 @@ def measure_all(flags: Any) -> str:
     results, configs = [], [run_config(videos, tokenizer, sound, flags.steps, n) for n in range(flags.seeds)]
     for seed, config in enumerate(configs):
         print(f"seed {seed} ({seed + 1} of {flags.seeds})", file=sys.stderr, flush=True)
-        results.append(run(config, folder / str(seed), seed, flags.clips))
+        results.append(run(config, folder / str(seed), seed, flags.clips, flags.temperature))
     data_config = configs[0].data
-    write_examples(folder / "0", measured_clips(configs[0], flags.clips), data_config.sample_rate, folder / "examples")
+    clips = measured_clips(configs[0], flags.clips)
+    write_examples(folder / "0", clips, data_config.sample_rate, folder / "examples", flags.temperature)
     compared = comparisons(results)
     text, values = page(results, compared), dict(results=results, comparisons=compared)
     write_bytes(folder / "measured.json", (json.dumps(values, indent=1) + "\n").encode())
@@ -203,6 +213,7 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, help="folder of videos with sound; by default the embedded digits")
     parser.add_argument("--tokenizer", type=Path, help="bundle or workdir; by default the quickstart's is trained")
     parser.add_argument("--sound-tokenizer", type=Path, help="bundle or workdir; by default soundstream/small")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling (default: 1.0)")
     parser.add_argument("--flow", default="", help="folder of videos of optical flow, for stylization")
     parser.add_argument("--depth", default="", help="folder of videos of depth, for stylization")
     flags = parser.parse_args()

@@ -72,12 +72,13 @@ def read_clips(config: ConfigDict, split: str, num: int) -> Clips:
 
 
 def measure(
-    generator: MultimodalGenerator, clips: Clips, sounds_NS: np.ndarray | None, seed: int = 0
+    generator: MultimodalGenerator, clips: Clips, sounds_NS: np.ndarray | None, seed: int = 0, **settings: Any
 ) -> dict[str, float]:
     """Every task once for each clip that can serve it.
 
     Args:
         sounds_NS: training sounds, whose mean spectrum is the baseline of video-to-audio; None without sound.
+        settings: of the sampling, as of `MultimodalGenerator.generate`, such as temperature.
 
     Returns:
         Of every task "TASK valid": the share of the generated ids that are codes where codes have to be, and "TASK
@@ -93,7 +94,7 @@ def measure(
         arguments = values_of(task, own)
         if arguments is None:
             continue
-        made = _joined(_made(generator, task, arguments, seed))
+        made = _joined(_made(generator, task, arguments, dict(settings, seed=seed)))
         values[f"{task} valid"] = float(np.mean([(code >= 0).mean() for code in made.codes.values()]))
         values[f"{task} parses"] = float(np.mean([parses(task, ids_O, generator.vocabulary) for ids_O in made.ids]))
         if made.video is not None and made.video.shape[1] == own.video.shape[1]:
@@ -135,12 +136,14 @@ def values_of(task: str, clips: Clips) -> dict[str, Any] | None:
     return values or {"num": len(clips.video)}
 
 
-def _made(generator: MultimodalGenerator, task: str, arguments: Mapping[str, Any], seed: int) -> Iterator[Made]:
+def _made(
+    generator: MultimodalGenerator, task: str, arguments: Mapping[str, Any], sampling: Mapping[str, Any]
+) -> Iterator[Made]:
     total = arguments.get("num") or len(next(iter(arguments.values())))
     for first in range(0, total, BATCH):
         last = min(first + BATCH, total)
         own = {name: value[first:last] for name, value in arguments.items() if name != "num"}
-        yield generator.generate(task, **own, num=last - first, seed=seed, first=first)
+        yield generator.generate(task, **own, num=last - first, first=first, **sampling)
 
 
 def _joined(parts: Iterator[Made]) -> Made:

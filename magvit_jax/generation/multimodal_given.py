@@ -57,6 +57,15 @@ class Reader:
         require_arguments(layout.task, values)
         return {part.source: self._codes(layout, part, values) for part in layout.task.inputs}
 
+    def seen(self, layout: Layout, values: Mapping[str, Any]) -> dict[str, Array]:
+        """What a layout's prefix shows, by source: float32 [n, T', H, W, 3]; of painting the padded clip.
+
+        Args:
+            values: as of `read`.
+        """
+        parts = [part for part in layout.task.inputs if part.kind != "audio"]
+        return {part.source: self._pixels(layout, part, values)[0] for part in parts}
+
     def frames_of(self, layout: Layout, part: Part) -> int:
         """Frames of a visual part that have to be there."""
         return self.clip.grid.pixel_frames if part.extent == "all" else self.clip.pixel_frames_of(layout.given)
@@ -69,28 +78,27 @@ class Reader:
         return latents * self.sound.samples_per_latent
 
     def _codes(self, layout: Layout, part: Part, values: Mapping[str, Any]) -> Array:
-        name = layout.task.name
         if part.kind == "audio":
             needed = self.samples_of(layout, part)
-            return self.sound.encode(sounds(name, values["audio"], needed, self.sound.sample_rate))
-        source = "video" if part.source == "masked" else part.source
-        frames = self.frames_of(layout, part)
-        video_BTHWC = clips(name, source, values[source], self.clip.grid, frames)
-        if part.source != "masked":
-            return self.tokenizer.encode(video_BTHWC)
-        return self._masked(name, video_BTHWC, values["mask"])
+            return self.sound.encode(sounds(layout.task.name, values["audio"], needed, self.sound.sample_rate))
+        video_BTHWC, region_Bthw = self._pixels(layout, part, values)
+        codes_Bthw = self.tokenizer.encode(video_BTHWC)
+        return codes_Bthw if region_Bthw is None else commit(codes_Bthw, jnp.asarray(region_Bthw))
 
-    def _masked(self, name: str, video_BTHWC: Array, mask: Any) -> Array:
-        """Codes of a padded clip where something is given, -1 elsewhere: COMMIT."""
-        task, grid = self.painting[name], self.clip.grid
+    def _pixels(self, layout: Layout, part: Part, values: Mapping[str, Any]) -> tuple[Array, np.ndarray | None]:
+        """What is encoded of a visual part; and the region of painting that stays given, by COMMIT."""
+        name, grid = layout.task.name, self.clip.grid
+        source = "video" if part.source == "masked" else part.source
+        video_BTHWC = clips(name, source, values[source], grid, self.frames_of(layout, part))
+        if part.source != "masked":
+            return video_BTHWC, None
+        task, mask = self.painting[name], values.get("mask")
         if mask is None:
-            codes_Bthw = self.tokenizer.encode(task.pad(video_BTHWC))
-            return commit(codes_Bthw, jnp.asarray(task.region(grid)[None]))
+            return task.pad(video_BTHWC), task.region(grid)[None]
         mask_BTHW = pixels.masks(mask, grid.pixel_shape)
         order_B = np.arange(max(len(video_BTHWC), len(mask_BTHW)))
         mask_BTHW, video_BTHWC = mask_BTHW[order_B % len(mask_BTHW)], video_BTHWC[order_B % len(video_BTHWC)]
-        codes_Bthw = self.tokenizer.encode(user_mask.pad(video_BTHWC, mask_BTHW, task.padding))
-        return commit(codes_Bthw, jnp.asarray(user_mask.region_of(mask_BTHW, grid)))
+        return user_mask.pad(video_BTHWC, mask_BTHW, task.padding), user_mask.region_of(mask_BTHW, grid)
 
 
 def require_arguments(task: SequenceTask, values: Mapping[str, Any]) -> None:

@@ -309,8 +309,8 @@ def build(config: ConfigDict) -> SoundStreamSystem:
     per_code = data.batch_size * (data.samples // model.samples_per_latent) / config.quantizer.size
     if per_code < config.quantizer.restart_below:
         raise UserError(
-            f"quantizer.restart_below: {config.quantizer.restart_below}, and a batch has {per_code:.2g} latents for each "
-            "of a level's codes, so that they would be set anew for ever; expected a larger batch or a lower number"
+            f"quantizer.restart_below: {config.quantizer.restart_below}, and a batch has {per_code:.2g} latents for "
+            "each code of a level, so that codes would be set anew for ever; expected a larger batch or a lower number"
         )
     if config.init_from:
         raise UserError(f"config.init_from: {config.init_from}; expected none, sound tokenizers begin from scratch")

@@ -33,10 +33,10 @@ def generate_multimodal(
     say: Callable[[str], None] = print,
     **settings: Any,
 ) -> list[Path]:
-    """Makes `num` examples and writes each as one mp4 with its sound and as gif, images as png, and a grid.png.
+    """Makes `num` examples and writes each as one mp4 with its sound and as gif, images as png.
 
-    What is seen or heard but not made is in the file too: the video that a sound was made for, and the sound that a
-    video was made for.
+    A grid.png shows the first of them: what the first task was given to see, and what each task made. What is seen or
+    heard but not made is in the file too: the video that a sound was made for, and the sound that a video was made for.
 
     Args:
         task: one of the generator's.
@@ -73,10 +73,12 @@ def generate_multimodal(
         prompts = [own_texts, *[own_texts if then_prompt is None else then_prompt] * len(then)]
         shared = dict(num=len(order), seed=seed, first=start, given=given, **settings)
         made = generator.chain(tasks, prompts=prompts, **own, **shared)
+        seen = generator.reader.seen(layouts[0], own) if start < media_output.SHOWN else {}
         for row, number in enumerate(order):
             written = _write_steps(generator, Path(output), tasks, made, values, int(number), row)
             paths.append(written[0])
-            rows.append(written[1])
+            given_to_it = {f"given {name}": to_uint8(np.asarray(video[row])) for name, video in seen.items()}
+            rows.append(given_to_it | written[1])
     if rows[0]:
         media_output.write_grid(Path(output) / "grid.png", rows)
     say(f"{num} of task {', then '.join(tasks)}: {output}")

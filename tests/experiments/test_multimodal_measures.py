@@ -50,12 +50,13 @@ class Obeying:
 
     tasks = TASKS
     vocabulary = VOCABULARY
+    temperature = 1.0
 
     def __init__(self, shift):
         self.shift, self.real = shift, clips()
 
-    def generate(self, task, *, prompt=None, video=None, audio=None, num=None, seed=0, first=0):
-        assert num <= BATCH
+    def generate(self, task, *, prompt=None, video=None, audio=None, num=None, seed=0, first=0, temperature=1.0):
+        assert num <= BATCH and temperature == self.temperature
         if prompt is not None:
             number = np.asarray(["abc".index(text) for text in prompt])
         elif audio is not None:
@@ -91,7 +92,9 @@ def test_what_obeys_is_nearer_to_its_condition(sounds):
 
 
 def test_what_makes_another_is_farther(sounds):
-    found = measure(Obeying(1), clips(), sounds)
+    other = Obeying(1)
+    other.temperature = 0.5
+    found = measure(other, clips(), sounds, temperature=0.5)
     features = shipped()(clips().video[:3])
     expected = np.mean([np.linalg.norm(features[(i + 1) % 3] - features[i]) for i in range(3)])
     for task in ("text_to_video", "audio_to_video"):

@@ -45,6 +45,33 @@ def files(tmp_path_factory):
     return root
 
 
+@pytest.mark.parametrize(
+    ("task", "given", "rows"),
+    [
+        ("unconditional", {}, 1),
+        ("image_to_video", dict(video="clip.mp4"), 2),
+        ("inpainting", dict(video="clip.mp4"), 2),
+        ("stylization", dict(flow="clip.mp4", depth="silent.mp4"), 3),
+        ("audio_to_video", dict(audio="sound.wav"), 1),
+    ],
+)
+def test_the_picture_shows_what_was_given_and_what_was_made(generator, files, tmp_path, monkeypatch, task, given, rows):
+    shown = []
+    monkeypatch.setattr("magvit_jax.media.output.write_grid", lambda path, clips: shown.extend(clips))
+    paths = {name: files / path for name, path in given.items()}
+    generate_multimodal(generator, task, tmp_path, files=Files(**paths), prompt="digit", num=10, say=str)
+    assert len(shown) == 10 and len(shown[0]) == rows and list(shown[0])[-1] == task
+    clip = tiny.pixels_of(tiny.true_codes(1, 6)["video"])[0]
+    seen = {name: video for name, video in shown[1].items() if name != task}
+    if task == "inpainting":  # the middle half of the height and width is not given
+        assert not seen["given masked"][:, 2:6, 2:6].any() and seen["given masked"][:, :2].any()
+    elif seen:
+        lengths = {"given image": 1, "given video": 1, "given flow": 9, "given depth": 9}
+        for name, video in seen.items():
+            assert len(video) == lengths[name]
+            np.testing.assert_allclose(video, clip[: len(video)], atol=8)  # yuv rounds
+
+
 def test_a_video_at_another_rate_gives_the_codes_of_its_clip(generator, files, tmp_path):
     """Every third of 24 frames a second; both conversions are said, once."""
     said = []

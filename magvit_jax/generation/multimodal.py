@@ -75,6 +75,7 @@ class MultimodalGenerator:
         prompts: what it does with text.
         decoding: by task, the settings of `generate` where it is not told otherwise.
         fingerprint: identifies architecture and weights, the tokenizers' included.
+        given: latent frames that frame prediction was trained to be given; () for all counts.
     """
 
     def __init__(
@@ -91,11 +92,12 @@ class MultimodalGenerator:
         painting: Mapping[str, Task],
         decoding: Mapping[str, TokenwiseDecoding],
         fingerprint: str,
+        given: Sequence[int] = (),
         mesh: Mesh | None = None,
     ):
         self.transformer, self.tokenizer, self.sound = transformer, tokenizer, sound
         self.vocabulary, self.clip, self.tasks, self.prompts = vocabulary, clip, tuple(tasks), prompts
-        self.decoding, self.fingerprint, self.mesh = decoding, fingerprint, mesh
+        self.decoding, self.fingerprint, self.given, self.mesh = decoding, fingerprint, tuple(given), mesh
         self.reader = Reader(tokenizer, sound, clip, painting)
         shardings = None if mesh is None else state_shardings(self.abstract_params(), mesh)
         self.params = jax.device_put(params, shardings)
@@ -140,7 +142,7 @@ class MultimodalGenerator:
     def latents_of(self, task: str, given: int | None, video: Any = None) -> int | None:
         """Latent frames that a task is given, as `plan` takes it; arguments and errors as of `generate`."""
         self.require_known(task)
-        return given_latents(task, given, video, self.clip)
+        return given_latents(task, given, video, self.clip, self.given)
 
     def generate(
         self,
@@ -225,7 +227,7 @@ class MultimodalGenerator:
         if frames is not None and frames < 1:
             raise UserError(f"frames is {frames}; expected 1 or more, or None for a video without end")
         if given is None and sequence_task(task).given is None:
-            given = multimodal_long.frames_of_a_second(self.clip)
+            given = multimodal_long.frames_of_a_second(self.clip, self.given)
         plan = self.plan(task, self.latents_of(task, given, video))
         tail = multimodal_long.Tail.of(self.reader, plan.layouts[0], video, audio)
         batch = _batch_size(num, len(tail.video), len(texts_of(prompt)))

@@ -1,7 +1,7 @@
 """What a multimodal task is given: a user's pixels, sounds and masks, checked, and as codes."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -113,13 +113,16 @@ def require_arguments(task: SequenceTask, values: Mapping[str, Any]) -> None:
             raise UserError(f"task {task.name!r} takes no {argument}; {takes}")
 
 
-def given_latents(task: str, given: int | None, video: Any, clip: ClipShape) -> int | None:
+def given_latents(
+    task: str, given: int | None, video: Any, clip: ClipShape, trained: Sequence[int] = ()
+) -> int | None:
     """Latent frames that a task is given, as `layout` takes it: None where the task itself says how many.
 
     Args:
         given: frames, 1 + k strides; None for the whole video where it is shorter than a clip, and for those of two
-            latents where it is not or there is none yet.
+            latents where it is not or there is none yet; less where the model was not trained with as many.
         video: as of `clips`, or None.
+        trained: latent frames that the model was trained to be given; all counts where none is named.
 
     Raises:
         UserError: frames that do not end where a latent ends, none, or a whole clip; or a task that takes no number.
@@ -130,10 +133,13 @@ def given_latents(task: str, given: int | None, video: Any, clip: ClipShape) -> 
         if given not in (None, own):
             raise UserError(f"task {task!r} is given {own} frames; expected given={own}, or none, found {given}")
         return None
+    allowed = [clip.pixel_frames_of(latents) for latents in sorted(trained) or range(1, grid.frames)]
     if given is None:
         there = grid.pixel_frames if video is None else np.shape(video)[-4] if np.ndim(video) > 3 else 1
-        given = there if there < grid.pixel_frames else clip.pixel_frames_of(min(2, grid.frames - 1))
-    allowed = [clip.pixel_frames_of(latents) for latents in range(1, grid.frames)]
+        given = there
+        if there >= grid.pixel_frames:
+            two = clip.pixel_frames_of(min(2, grid.frames - 1))
+            given = max((frames for frames in allowed if frames <= two), default=allowed[0])
     if given not in allowed:
         raise UserError(f"task {task!r} is given {given} frames; expected one of {', '.join(map(str, allowed))}")
     return grid.latent_frames_of(given)

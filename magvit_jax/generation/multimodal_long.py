@@ -93,10 +93,15 @@ def extending_task(known: Sequence[str], task: str | None, *, sounding: bool) ->
     )
 
 
-def frames_of_a_second(clip: ClipShape) -> int:
-    """Frames of the latents that end within the first second, fewer than all: 9 of 17 at 8 a second, 3 latents."""
-    fitting = [k for k in range(1, clip.grid.frames) if clip.pixel_frames_of(k) <= SECONDS * clip.fps + 1]
-    return clip.pixel_frames_of(max(fitting, default=1))
+def frames_of_a_second(clip: ClipShape, trained: Sequence[int] = ()) -> int:
+    """Frames of the latents that end within the first second, fewer than all: 9 of 17 at 8 a second, 3 latents.
+
+    Args:
+        trained: latent frames that a model was trained to be given: one of those; all counts where none is named.
+    """
+    allowed = sorted(trained) or range(1, clip.grid.frames)
+    fitting = [k for k in allowed if clip.pixel_frames_of(k) <= SECONDS * clip.fps + 1]
+    return clip.pixel_frames_of(max(fitting, default=allowed[0]))
 
 
 def slide(

@@ -86,6 +86,7 @@ def build_generator(
         },
         decoding=build_decoding(own.tasks),
         fingerprint=config["fingerprint"],
+        given=own.tasks.frame_prediction.settings.given if "frame_prediction" in names else (),
         mesh=mesh,
     )
 

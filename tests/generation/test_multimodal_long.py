@@ -1,5 +1,6 @@
 """Long videos from windows, with and without sound; and tasks in a chain."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -27,6 +28,25 @@ def test_the_last_second_is_given():
     assert frames_of_a_second(published_clip(17, 128, 128)) == frames_of_a_second(published_clip(41, 128, 128)) == 9
     assert frames_of_a_second(published_clip(5, 128, 128)) == 1
     assert frames_of_a_second(tiny.generator().clip) == 5
+    # What a model was trained to be given comes first: the most that is not above a second, else the least there is.
+    clip = published_clip(17, 128, 128)
+    assert [frames_of_a_second(clip, trained) for trained in ((1, 2), (2, 4), (4,))] == [5, 5, 13]
+
+
+def test_a_model_of_one_count_of_given_frames_goes_on_with_that():
+    generator = copy.copy(tiny.generator())
+    video = tiny.pixels_of(tiny.true_codes(1, 6)["video"])
+    generator.given = (1,)
+    for given in (None, 1):
+        (made,) = generator.extend(video, frames=4, given=given, task="frame_prediction")
+        assert made.codes["video"].shape[1] == 3 and made.ids.shape[1] == 2 * 4 + 2
+    assert generator.latents_of("frame_prediction", None, video) == 1
+    with pytest.raises(UserError, match="is given 5 frames; expected one of 1$"):
+        generator.extend(video, frames=4, given=5, task="frame_prediction")
+    generator.given = (2,)
+    assert generator.latents_of("frame_prediction", None, video) == 2
+    (made,) = generator.extend(video, frames=4, task="frame_prediction")
+    assert made.ids.shape[1] == 4 + 2
 
 
 def test_each_window_goes_on_from_the_end_of_the_one_before(generator):

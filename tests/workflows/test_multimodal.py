@@ -69,7 +69,8 @@ def sound_bundle(tmp_path_factory):
 def trained(tiny, sound_bundle, tmp_path_factory):
     """A workdir of every task."""
     workdir = tmp_path_factory.mktemp("videopoet") / "run"
-    tiny_models.train_standing_still(config_of("smoke", tiny.tokenizer.bundle, sound_bundle), workdir)
+    one = "tasks.frame_prediction.settings.given=(1,)"
+    tiny_models.train_standing_still(config_of("smoke", tiny.tokenizer.bundle, sound_bundle, one), workdir)
     return workdir
 
 
@@ -79,6 +80,7 @@ def test_a_run_keeps_all_that_its_model_needs(trained, tmp_path):
     generators = [magvit_jax.load_generator(path) for path in (trained, exported)]
     assert generators[0].fingerprint == generators[1].fingerprint
     assert "text_to_video" in generators[0].tasks and "stylization" not in generators[0].tasks
+    assert generators[0].given == generators[1].given == (1,)
     made = [g.generate("text_to_video", prompt="the digit nine", seed=3) for g in generators]
     np.testing.assert_array_equal(made[0].ids, made[1].ids)
     assert made[0].video.shape == (1, 9, 16, 16, 3) and made[0].audio is None

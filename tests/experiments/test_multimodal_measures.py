@@ -3,9 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from magvit_jax.cli.config_files import load_config
 from magvit_jax.evaluation.small_features import shipped
-from magvit_jax.experiments.multimodal_measures import BATCH, Clips, measure, parses, values_of
+from magvit_jax.experiments.multimodal_measures import BATCH, Clips, measure, parses, read_clips, values_of
 from magvit_jax.generation.multimodal import Made
 from magvit_jax.tokens.grid import LatentGrid
 from magvit_jax.tokens.videopoet import (
@@ -130,3 +132,16 @@ def test_a_task_is_given_what_it_needs_and_no_more():
     assert set(values_of("inpainting", whole)) == {"video"}
     assert values_of("unconditional", whole) == {"num": 4}
     assert values_of("stylization", whole) is None and values_of("video_to_audio", whole._replace(audio=None)) is None
+
+
+def test_clips_that_are_measured_bring_what_their_data_has():
+    sizes = dict(frames=9, height=8, width=8, samples=1024, seed=0, size=8)
+    rendered = dict(flow="rendered", depth="rendered")
+    config = ConfigDict(load_config("videopoet/small:smoke").data.to_dict() | sizes | rendered)
+    found = read_clips(config, "test", 3)
+    assert found.video.shape == found.flow.shape == found.depth.shape == (3, 9, 8, 8, 3)
+    assert found.audio.shape == (3, 1024) and found.heard.all() and list(found.owners) == [0, 1, 2]
+    assert set(values_of("stylization", found)) == {"flow", "depth", "prompt"}
+    config.flow = config.depth = ""
+    bare = read_clips(config, "test", 3)
+    assert bare.flow is None and bare.depth is None and values_of("stylization", bare) is None

@@ -1,5 +1,6 @@
 """What a new run starts from: the parameters of another model, inflated where that was an image model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from magvit_jax.typing import PyTree
 NO_INFLATION = ConfigDict(dict(method="", discriminator=False))  # of configs that have no such group
 
 
-def initial_params(config: ConfigDict, system: Any) -> dict[str, PyTree]:
+def initial_params(config: ConfigDict, system: Any, extra: Mapping[str, Any] | None = None) -> dict[str, PyTree]:
     """Arguments of `system.warm_start` besides the state; none where the run starts from scratch.
 
     Reads `config.init_from`, a bundle or a workdir whose moving average is taken, and the group
@@ -26,8 +27,11 @@ def initial_params(config: ConfigDict, system: Any) -> dict[str, PyTree]:
       discriminator: whether the discriminator starts from the image model's too. Bundles hold none: then
         `init_from` has to be the workdir of its training.
 
+    Args:
+      extra: what the new run keeps beside its config: of a multimodal model "text_network", whose embeddings it reads.
+
     Raises:
-      UserError: parameters that do not fit, or an inflation of nothing.
+      UserError: parameters that do not fit, another meaning of tokens or texts, or an inflation of nothing.
     """
     inflation = config.get("inflation", NO_INFLATION)
     if not config.init_from:
@@ -43,6 +47,7 @@ def initial_params(config: ConfigDict, system: Any) -> dict[str, PyTree]:
         raise UserError(f"{name} holds a {bundle.kind}; expected a {system.kind}")
     if bundle.kind == multimodal_lm.KIND:
         _require_same_tokenizers(bundle, system, name)
+        _require_same_meaning(bundle.config, config, extra or {}, name)
     params = bundle.params if bundle.kind == "tokenizer" else bundle.params["transformer"]
     if not inflation.method:
         bundles.require_same_params(params, system.abstract_params(), str(config.init_from))
@@ -66,6 +71,23 @@ def _require_same_tokenizers(bundle: bundles.Bundle, system: Any, name: str) -> 
         found = None if model is None else model.fingerprint
         if found != known:
             raise UserError(f"{name} was trained with {field} {known} (a fingerprint); config.{field} is {found}")
+
+
+def _require_same_meaning(
+    known: Mapping[str, Any], config: ConfigDict, extra: Mapping[str, Any], name: str
+) -> None:
+    """UserError unless sources, sizes and texts mean what they meant in training; new names may follow the old."""
+    for field, members in known["vocabulary"].items():
+        old, new = (_plain(values) for values in (members, config.vocabulary[field]))
+        if new[: len(old)] != old:
+            raise UserError(f"{name} was trained with vocabulary.{field} {old}; expected these first, found {new}")
+    old, new = (where.get("text_network") for where in (known["text"], extra))
+    if old != new:
+        raise UserError(f"{name} was trained on texts embedded by {old}; those of config.text.t5 are by {new}")
+
+
+def _plain(values: Any) -> list:
+    return [list(value) if isinstance(value, list | tuple) else value for value in values]
 
 
 def _discriminator_of(workdir: Path) -> PyTree:

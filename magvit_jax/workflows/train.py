@@ -70,7 +70,7 @@ def train(
     if system.kind == "tokenizer":
         system.load_networks()
     # Looked at before the workdir is claimed; a run that goes on does not need the folder any more.
-    start = initial_params(config, system) if latest_step(workdir) is None else {}
+    start = initial_params(config, system, extra) if latest_step(workdir) is None else {}
 
     def warm_start(state: Any) -> Any:
         for field, bundle in frozen.items() if jax.process_index() == 0 else ():

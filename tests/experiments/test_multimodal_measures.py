@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from magvit_jax import metrics
 from magvit_jax.cli.config_files import load_config
 from magvit_jax.evaluation.small_features import shipped
 from magvit_jax.experiments.multimodal_measures import BATCH, Clips, measure, parses, read_clips, values_of
@@ -103,6 +104,13 @@ def test_what_makes_another_is_farther(sounds):
         assert found[f"{task} own"] == pytest.approx(expected, rel=1e-5)
         assert found[f"{task} others"] < found[f"{task} own"]
     assert found["video_to_audio distance"] > found["video_to_audio mean_spectrum"]
+    real, made = clips().audio, clips().audio[(np.arange(36) + 1) % 3]
+    bands_FM = metrics.mel_bands(16000)
+    for suffix, convention in {"": {}, " of mel bands": dict(bands_FM=bands_FM)}.items():
+        distance = metrics.log_spectral_distance(real, made, **convention).mean()
+        assert found[f"video_to_audio distance{suffix}"] == pytest.approx(distance)
+        mean = metrics.mean_spectrum_distance(real, metrics.mean_spectrum(sounds, **convention), **convention).mean()
+        assert found[f"video_to_audio mean_spectrum{suffix}"] == pytest.approx(mean)
     assert found["unconditional parses"] == 0 and found["video_to_audio parses"] == 1
 
 

@@ -8,6 +8,7 @@ import pytest
 import tiny_multimodal as tiny
 
 from magvit_jax.errors import UserError
+from magvit_jax.generation.multimodal_given import given_latents
 from magvit_jax.generation.multimodal_long import frames_of_a_second
 from magvit_jax.tokens.videopoet import published_clip
 
@@ -30,7 +31,11 @@ def test_the_last_second_is_given():
     assert frames_of_a_second(tiny.generator().clip) == 5
     # What a model was trained to be given comes first: the most that is not above a second, else the least there is.
     clip = published_clip(17, 128, 128)
-    assert [frames_of_a_second(clip, trained) for trained in ((1, 2), (2, 4), (4,))] == [5, 5, 13]
+    assert [frames_of_a_second(clip, trained) for trained in ((1, 2), (2, 4), (3, 4))] == [5, 5, 9]
+    assert frames_of_a_second(clip, (5, 4)) == 13
+    # Of a video as long as a clip those of two latents are given, or what was trained that is not above that.
+    found = [given_latents("frame_prediction", None, None, clip, trained) for trained in ((), (1, 4), (4, 3))]
+    assert found == [2, 1, 3]
 
 
 def test_a_model_of_one_count_of_given_frames_goes_on_with_that():

@@ -12,11 +12,11 @@ import optax
 import pytest
 
 import magvit_jax
-from magvit_jax import systems
+from magvit_jax import metrics, systems
 from magvit_jax.cli.config_files import load_config
 from magvit_jax.cli.main import main
 from magvit_jax.errors import UserError
-from magvit_jax.systems.soundstream import TERMS
+from magvit_jax.systems.soundstream import TERMS, measures
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -112,6 +112,15 @@ def test_evaluation_by_levels_leaves_silence_out(system, run):
     names = ("si_sdr", *distances, *(f"{name}_40" for name in distances), "codebook_use")
     assert {f"{name}_{n}" for name in names for n in (1, 2)} < set(values)
     assert all(np.isfinite(value) for value in values.values())
+
+
+def test_distances_are_measured_by_the_names_that_they_have():
+    real, made = sounds(2), sounds(4)[2:]
+    bands_FM, distance = metrics.mel_bands(16_000), metrics.log_spectral_distance
+    found = {name: function(real, made) for name, function in measures(16_000).items()}
+    np.testing.assert_array_equal(found["log_mel_distance"], distance(real, made, bands_FM=bands_FM))
+    np.testing.assert_array_equal(found["log_mel_distance_40"], distance(real, made, 40.0, bands_FM))
+    np.testing.assert_array_equal(found["log_spectral_distance_40"], distance(real, made, 40.0))
 
 
 @pytest.mark.parametrize(

@@ -144,23 +144,34 @@ def test_a_run_without_a_discriminator_has_none_to_give(tiny):
         initial_params(config, systems.build(config))
 
 
+OWN = dict(tokenizer="a", sound_tokenizer="b")
+
+
 @pytest.mark.parametrize(
-    ("kept", "message"),
+    ("kept", "vocabulary", "text", "message"),
     [
-        (dict(tokenizer="a", sound_tokenizer="b"), None),
-        (dict(tokenizer="x", sound_tokenizer="b"), "was trained with tokenizer x .*; config.tokenizer is a"),
-        (dict(tokenizer="a"), "was trained with sound_tokenizer None .*; config.sound_tokenizer is b"),
+        (OWN, {}, {}, None),
+        (OWN, dict(sources=["web"]), {}, None),  # those of new names come behind it
+        (dict(OWN, tokenizer="x"), {}, {}, "was trained with tokenizer x .*; config.tokenizer is a"),
+        (dict(tokenizer="a"), {}, {}, "was trained with sound_tokenizer None .*; config.sound_tokenizer is b"),
+        (OWN, dict(sources=["film"]), {}, r"sources \['film'\]; expected these first, found \['web', 'film'\]"),
+        (OWN, dict(resolutions=[[16, 16]]), {}, r"vocabulary.resolutions \[\[16, 16\]\]; expected these first"),
+        (OWN, {}, dict(text_network="T5 of old"), "embedded by T5 of old; those of config.text.t5 are by T5 of now"),
     ],
 )
-def test_a_multimodal_model_goes_on_with_its_own_tokenizers(kept, message, monkeypatch):
+def test_a_multimodal_model_goes_on_with_its_own_tokens_and_texts(kept, vocabulary, text, message, monkeypatch):
     """Its rows of the embedding mean the tokens of these."""
     rows = SimpleNamespace(tokenizer=SimpleNamespace(fingerprint="a"), sound=SimpleNamespace(fingerprint="b"))
     system = SimpleNamespace(kind="multimodal_generator", rows=rows, abstract_params=dict)
-    config = {"kind": system.kind, "name": "kept"} | {name: {"fingerprint": value} for name, value in kept.items()}
+    own = dict(sources=["web", "film"], resolutions=[[32, 32]], durations=[9])
+    config = dict(kind=system.kind, name="kept", vocabulary=own | vocabulary)
+    config["text"] = dict(text_network="T5 of now") | text
+    config |= {name: {"fingerprint": value} for name, value in kept.items()}
     monkeypatch.setattr(bundles, "read", lambda path: bundles.Bundle(config, {"transformer": {}}))
-    start = ConfigDict(dict(init_from="elsewhere"))
+    start = ConfigDict(dict(init_from="elsewhere", vocabulary=own))
+    extra = dict(text_network="T5 of now")
     if message is None:
-        assert initial_params(start, system) == {"params": {}}
+        assert initial_params(start, system, extra) == {"params": {}}
         return
     with pytest.raises(UserError, match=message):
-        initial_params(start, system)
+        initial_params(start, system, extra)

@@ -2,7 +2,7 @@
 
     python tools/measure_videopoet.py --workdir=DIR [--videos=DIR] [--steps=800] [--seeds=5] [--clips=64]
         [--tokenizer=WORKDIR_OR_BUNDLE] [--sound-tokenizer=WORKDIR_OR_BUNDLE] [--flow=DIR --depth=DIR]
-        [--temperature=1.0]
+        [--temperature=1.0] [--draws=1]
 
 One tokenizer, one sound tokenizer (the quickstart's and soundstream/small, trained here where none are given), and for
 each seed one model of every task at once: `videopoet/small`. Without a folder on the embedded digits that sound, with
@@ -16,7 +16,8 @@ Measured for each seed, and compared over seeds (`magvit_jax.metrics.compare`): 
 distance of what was made to real clips of its own condition against that to clips of others, in the features of
 `fd_small`; of video-to-audio, the log spectral distance to the true sound against those of silence and of the mean
 spectrum of the training sounds, frequency by frequency and by mel bands, over 80 dB and over the 40 dB below the
-loudest. For every task, the share of its outputs that are whole, and can be taken apart.
+loudest. For every task, the share of its outputs that are whole, and can be taken apart. Where clips with sound are
+few, `--draws` makes what is compared with its condition so often for each, with other seeds of the sampling.
 
 Runs live in WORKDIR/steps_N/SEED; finished ones are skipped and an interrupted one goes on. At the end WORKDIR/steps_N
 holds measured.json and measured.md, and of every task of the first seed some examples as mp4 with their sound.
@@ -108,9 +109,9 @@ def measured_clips(config: ConfigDict, num: int) -> Clips:
     return read_clips(config.data, "train" if config.data.path else "test", num)
 
 
-def run(config: ConfigDict, folder: Path, seed: int, clips: int, temperature: float) -> dict[str, Any]:
+def run(config: ConfigDict, folder: Path, seed: int, clips: int, sampling: Mapping[str, float]) -> dict[str, Any]:
     """One seed's result: from its file where it is finished, else trained and measured."""
-    asked = dict(variant="videopoet", seed=seed, clips_at_most=clips, temperature=temperature, config=config.to_dict())
+    asked = dict(variant="videopoet", seed=seed, clips_at_most=clips, **sampling, config=config.to_dict())
     names = ("tokenizer", "sound_tokenizer")
     asked |= {name: bundles.read(config[name]).config["fingerprint"] for name in names}
 
@@ -120,7 +121,7 @@ def run(config: ConfigDict, folder: Path, seed: int, clips: int, temperature: fl
         seconds = time.monotonic() - start
         measured = measured_clips(config, clips)
         sounds_NS = read_clips(config.data, "train", NOISE_CLIPS).with_sound().audio
-        values = measure(bundles.load_generator(folder), measured, sounds_NS, temperature=temperature)
+        values = measure(bundles.load_generator(folder), measured, sounds_NS, **sampling)
         return dict(values=values, seconds=seconds)
 
     return paired.once(folder / "result.json", asked | dict(fd_small=shipped().fingerprint), make)
@@ -194,10 +195,11 @@ def measure_all(flags: Any) -> str:
     pictures, heard = stage_config("tokenizer", "small", flags.videos), sound_config(videos)
     tokenizer = frozen(flags.workdir, "tokenizer", flags.tokenizer, pictures)
     sound = frozen(flags.workdir, "sound_tokenizer", flags.sound_tokenizer, heard)
+    sampling = dict(temperature=flags.temperature, draws=flags.draws)
     results, configs = [], [run_config(videos, tokenizer, sound, flags.steps, n) for n in range(flags.seeds)]
     for seed, config in enumerate(configs):
         print(f"seed {seed} ({seed + 1} of {flags.seeds})", file=sys.stderr, flush=True)
-        results.append(run(config, folder / str(seed), seed, flags.clips, flags.temperature))
+        results.append(run(config, folder / str(seed), seed, flags.clips, sampling))
     data_config = configs[0].data
     clips = measured_clips(configs[0], flags.clips)
     write_examples(folder / "0", clips, data_config.sample_rate, folder / "examples", flags.temperature)
@@ -214,6 +216,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, help="bundle or workdir; by default the quickstart's is trained")
     parser.add_argument("--sound-tokenizer", type=Path, help="bundle or workdir; by default soundstream/small")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling (default: 1.0)")
+    parser.add_argument("--draws", type=int, default=1, help="of what is compared with its condition (default: 1)")
     parser.add_argument("--flow", default="", help="folder of videos of optical flow, for stylization")
     parser.add_argument("--depth", default="", help="folder of videos of depth, for stylization")
     flags = parser.parse_args()

@@ -18,6 +18,7 @@ from magvit_jax.tokens.videopoet import UnifiedVocabulary, parse, sequence_task
 from magvit_jax.tokens.videopoet.vocabulary import SPECIAL
 
 BATCH = 32
+COMPARED = ("text_to_video", "audio_to_video", "video_to_audio")  # tasks that are compared with their condition
 RANGES_DB = {80.0: "", 40.0: " within 40 dB"}  # of log spectral distances, and what their names end with
 BANDS = {False: "", True: " of mel bands"}  # single frequencies or bands, likewise
 
@@ -72,12 +73,20 @@ def read_clips(config: ConfigDict, split: str, num: int) -> Clips:
 
 
 def measure(
-    generator: MultimodalGenerator, clips: Clips, sounds_NS: np.ndarray | None, seed: int = 0, **settings: Any
+    generator: MultimodalGenerator,
+    clips: Clips,
+    sounds_NS: np.ndarray | None,
+    seed: int = 0,
+    draws: int = 1,
+    **settings: Any,
 ) -> dict[str, float]:
-    """Every task once for each clip that can serve it.
+    """Every task for each clip that can serve it.
 
     Args:
         sounds_NS: training sounds, whose mean spectrum is the baseline of video-to-audio; None without sound.
+        seed: of the sampling.
+        draws: how often the tasks of `COMPARED` are done, with one seed after the other: where clips are few, chance
+            in the sampling counts. Values are means over the draws; other tasks are done once.
         settings: of the sampling, as of `MultimodalGenerator.generate`, such as temperature.
 
     Returns:
@@ -94,15 +103,28 @@ def measure(
         arguments = values_of(task, own)
         if arguments is None:
             continue
-        made = _joined(_made(generator, task, arguments, dict(settings, seed=seed)))
-        values[f"{task} valid"] = float(np.mean([(code >= 0).mean() for code in made.codes.values()]))
-        values[f"{task} parses"] = float(np.mean([parses(task, ids_O, generator.vocabulary) for ids_O in made.ids]))
-        if made.video is not None and made.video.shape[1] == own.video.shape[1]:
-            made_NF, real_NF = shipped()(made.video), shipped()(own.video)
-            values[f"{task} fd_small"] = metrics.frechet_distance(real_NF, made_NF)
-            values |= _conditions(task, made_NF, real_NF, own)
-        if task == "video_to_audio":
-            values |= _sounds(task, own.audio, np.asarray(made.audio), sounds_NS, made.sample_rate)
+        drawn = []
+        for draw in range(draws if task in COMPARED else 1):
+            made = _joined(_made(generator, task, arguments, dict(settings, seed=seed + draw)))
+            drawn.append(_measured(task, made, own, sounds_NS, generator.vocabulary))
+        values |= {name: float(np.mean([one[name] for one in drawn])) for name in drawn[0]}
+    return values
+
+
+def _measured(
+    task: str, made: Made, own: Clips, sounds_NS: np.ndarray | None, vocabulary: UnifiedVocabulary
+) -> dict[str, float]:
+    """What `measure` says of one draw of a task."""
+    values = {
+        f"{task} valid": np.mean([(code >= 0).mean() for code in made.codes.values()]),
+        f"{task} parses": np.mean([parses(task, ids_O, vocabulary) for ids_O in made.ids]),
+    }
+    if made.video is not None and made.video.shape[1] == own.video.shape[1]:
+        made_NF, real_NF = shipped()(made.video), shipped()(own.video)
+        values[f"{task} fd_small"] = metrics.frechet_distance(real_NF, made_NF)
+        values |= _conditions(task, made_NF, real_NF, own)
+    if task == "video_to_audio":
+        values |= _sounds(task, own.audio, np.asarray(made.audio), sounds_NS, made.sample_rate)
     return values
 
 

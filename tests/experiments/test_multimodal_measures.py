@@ -153,3 +153,18 @@ def test_clips_that_are_measured_bring_what_their_data_has():
     config.flow = config.depth = ""
     bare = read_clips(config, "test", 3)
     assert bare.flow is None and bare.depth is None and values_of("stylization", bare) is None
+
+
+def test_values_of_several_draws_are_their_means(sounds):
+    """The first draw makes the right clip, the second another."""
+
+    class Changing(Obeying):
+        def generate(self, task, *, seed=0, **arguments):
+            self.shift = seed - 3
+            return super().generate(task, **arguments)
+
+    found = measure(Changing(0), clips(), sounds, seed=3, draws=2)
+    first, second = (measure(Obeying(shift), clips(), sounds) for shift in (0, 1))
+    for name in ("audio_to_video own", "audio_to_video others", "text_to_video gap", "video_to_audio distance"):
+        assert found[name] == pytest.approx((first[name] + second[name]) / 2) and first[name] != second[name]
+    assert found["unconditional parses"] == 1  # made once

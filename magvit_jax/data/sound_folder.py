@@ -36,6 +36,7 @@ HELD_OUT_BY = ("file", "time")
 
 
 class _File(NamedTuple):
+    path: str
     audio_S: np.ndarray
     label: int
     note: str
@@ -90,7 +91,7 @@ class SoundFolder:
         self.class_names = tuple(sorted({entry.label for entry in usable}))
         mine = one_side(path, entries, usable, split if held_out_by == "file" else "all", held_out)
         self._files = [
-            _File(sounds[e.path].audio_S, self.class_names.index(e.label), sounds[e.path].note)
+            _File(e.path, sounds[e.path].audio_S, self.class_names.index(e.label), sounds[e.path].note)
             for e in usable
             if e.path in mine
         ]
@@ -106,6 +107,11 @@ class SoundFolder:
             f"sounds below {self.root}: {len(self._files)} {self.split} files, {len(self)} clips of {seconds:g} s at "
             f"{self.spec.sample_rate} Hz{converted}"
         )
+
+    @property
+    def recordings(self) -> list[tuple[str, int]]:
+        """The path of each file, and how many clips in a row are its."""
+        return [(file.path, file.clips(self.spec)) for file in self._files]
 
     def __len__(self) -> int:
         return int(self._ends[-1])

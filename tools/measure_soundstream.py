@@ -6,8 +6,9 @@ DIR holds sounds, or videos with sound, whose ends training has not heard: `--co
 same `--config.data.held_out`. The end of every recording is cut into clips side by side; silent ones are left out.
 
 Of each recording, and of all clips, the mean over clips of SI-SDR (higher is better) and of log spectral distances
-(lower is better), frequency by frequency and by mel bands, over 80 dB and within 40 dB of the loudest: for sounds decoded
-from 1, 2, ... levels, for a constant noise with the mean spectrum of what was trained on, and for silence. As Markdown.
+(lower is better), frequency by frequency and by mel bands, over 80 dB and within 40 dB of the loudest: for sounds
+decoded from 1, 2, ... levels, for a constant noise with the mean spectrum of what was trained on, and for silence. As
+Markdown.
 """
 
 import argparse

@@ -55,7 +55,8 @@ AUDIBLE = Audible(LevelCodec(), {}, RATE, "levels")
 
 def config_of(*overrides, variant="clips"):
     """The small config shrunk further; every task where nothing else is said, all in one bucket."""
-    return load_config(f"videopoet/small:{variant}", [f"--config.{value}" for value in (*SHRUNK, "buckets=()", *overrides)])
+    values = (*SHRUNK, "buckets=()", *overrides)
+    return load_config(f"videopoet/small:{variant}", [f"--config.{value}" for value in values])
 
 
 def build(config, sound=True, words=WORDS):

@@ -133,9 +133,9 @@ def parses(task: str, ids_O: np.ndarray, vocabulary: UnifiedVocabulary) -> bool:
     spec = sequence_task(task)
     kinds = [part.kind for part in spec.outputs]
     begin = [SPECIAL["bos"], vocabulary.task_id(spec.prompt), SPECIAL["boa_o" if kinds[0] == "audio" else "bov_o"]]
-    ids_O = np.asarray(ids_O)
+    used = np.flatnonzero(np.asarray(ids_O) != SPECIAL["pad"])
     try:
-        found = parse(np.concatenate([begin, ids_O[ids_O != SPECIAL["pad"]]]), vocabulary)
+        found = parse(np.concatenate([begin, ids_O[: used.max(initial=-1) + 1]]), vocabulary)
     except UserError:
         return False
     return [kind for kind, _ in found.outputs] == kinds and found.ended == spec.ends

@@ -120,7 +120,8 @@ def test_what_parses_is_the_outputs_of_its_task_and_nothing_else(task):
     padded_O = np.concatenate([ids_O, np.full(3, SPECIAL["pad"])])
     assert parses(task, ids_O, VOCABULARY) and parses(task, padded_O, VOCABULARY)
     other = "unconditional" if task == "video_to_audio" else "video_to_audio"
-    broken = [whole_ids(other), np.concatenate([ids_O, [SPECIAL["bos"]]])]
+    broken = [whole_ids(other), np.concatenate([ids_O, [SPECIAL["bos"]]]), ids_O[:0]]
+    broken.append(np.insert(ids_O, 2, SPECIAL["pad"]))  # only what is behind a sequence is no part of it
     broken += [ids_O[:-1], ids_O[:-2]] if sequence_task(task).ends else []
     assert not any(parses(task, each, VOCABULARY) for each in broken)
 

@@ -26,9 +26,6 @@ from magvit_jax.data import SoundFolder, SoundSpec
 from magvit_jax.errors import UserError
 from magvit_jax.experiments import paired
 
-NAMES = ("SI-SDR", "by frequency", "within 40 dB", "by mel bands", "within 40 dB")
-RANGES_DB = (80.0, 40.0)
-
 
 def clips_of(source: SoundFolder) -> Iterator[tuple[str, np.ndarray]]:
     """The clips of each recording that are heard, by its path; nothing of silent ones."""
@@ -42,9 +39,8 @@ def clips_of(source: SoundFolder) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def rows_of(tokenizer, audio_NS: np.ndarray, trained_NS: np.ndarray) -> dict[str, np.ndarray]:
-    """By name the values of `NAMES` for every clip, float64 [5, N]; NaN where there is no such value."""
-    bands = (None, metrics.mel_bands(tokenizer.sample_rate))
-    conventions = [dict(range_db=range_db, bands_FM=bands_FM) for bands_FM in bands for range_db in RANGES_DB]
+    """By name SI-SDR and all `spectral_conventions` of every clip, float64 [5, N]; NaN where there is no such value."""
+    conventions = list(metrics.spectral_conventions(tokenizer.sample_rate).values())
     none_N = np.full(len(audio_NS), np.nan)
 
     def against(made_NS: np.ndarray) -> list[np.ndarray]:
@@ -64,15 +60,15 @@ def rows_of(tokenizer, audio_NS: np.ndarray, trained_NS: np.ndarray) -> dict[str
     return rows
 
 
-def page(by_recording: dict[str, dict[str, np.ndarray]]) -> str:
+def page(by_recording: dict[str, dict[str, np.ndarray]], sample_rate: int) -> str:
     """Means over the clips of each recording, and over all clips."""
     together = list(by_recording.values())
     every = {name: np.concatenate([rows[name] for rows in together], axis=1) for name in together[0]}
-    parts = []
+    parts, head = [], ["", "SI-SDR", *(f"LSD{words}" for words in metrics.spectral_conventions(sample_rate))]
     for title, rows in (*by_recording.items(), ("all", every)):
         count = next(iter(rows.values())).shape[1]
         table = [[name, *map(_shown, values.mean(1))] for name, values in rows.items()]
-        parts.append(f"{title}, {count} clips\n\n" + paired.markdown(["", *NAMES], table))
+        parts.append(f"{title}, {count} clips\n\n" + paired.markdown(head, table))
     return "\n".join(parts)
 
 
@@ -93,7 +89,8 @@ def measure(model: Path, sounds: Path, held_out: float, seconds: float) -> str:
         SoundFolder(str(sounds), split, spec, held_out=held_out, held_out_by="time") for split in ("train", "test")
     )
     trained_NS = np.concatenate([audio_NS for _, audio_NS in clips_of(train)])
-    return page({Path(path).name: rows_of(tokenizer, audio_NS, trained_NS) for path, audio_NS in clips_of(test)})
+    rows = {Path(path).name: rows_of(tokenizer, audio_NS, trained_NS) for path, audio_NS in clips_of(test)}
+    return page(rows, tokenizer.sample_rate)
 
 
 def main() -> None:

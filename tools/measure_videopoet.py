@@ -41,7 +41,7 @@ from magvit_jax.cli.config_files import load_config
 from magvit_jax.errors import UserError
 from magvit_jax.evaluation.small_features import shipped
 from magvit_jax.experiments import paired
-from magvit_jax.experiments.multimodal_measures import BANDS, RANGES_DB, Clips, measure, read_clips
+from magvit_jax.experiments.multimodal_measures import Clips, measure, read_clips
 from magvit_jax.generation.multimodal_chain import arguments_of
 from magvit_jax.media.atomic import write_bytes
 from magvit_jax.media.video_io import write_mp4
@@ -49,6 +49,7 @@ from magvit_jax.quickstart.run import stage_config
 from magvit_jax.workflows.train import train
 
 EXAMPLES = 4  # of each task, to look at
+SAMPLE_RATE = 16_000  # of soundstream/small
 NOISE_CLIPS = 64  # training sounds that the mean spectrum is of
 #: What has to be better, what it has to be better than, and of which tasks.
 PAIRS = (
@@ -56,7 +57,7 @@ PAIRS = (
     ("audio_to_video own", "audio_to_video others"),
     *(
         (f"video_to_audio distance{convention}", f"video_to_audio {baseline}{convention}")
-        for convention in (bands + within for bands in BANDS.values() for within in RANGES_DB.values())
+        for convention in metrics.spectral_conventions(SAMPLE_RATE)
         for baseline in ("silence", "mean_spectrum")
     ),
 )

@@ -3,8 +3,8 @@
 The published network has 32 channels, codes of 128 numbers or more, 1,024 of them a level, and spectral windows up to
 2,048 samples. Any folder with wav, mp3 or videos with sound will do; files of other rates are resampled.
 Cost: half a CPU minute of compilation, then 0.5 CPU seconds a step: 10 CPU minutes for 1,200, which small and
-embedded have.
-docs/sound.md has what came out. Variants: smoke (8 steps), small (the default), embedded (the moving digits that sound).
+embedded have. docs/sound.md has what came out. Variants: smoke (8 steps), small (the default), embedded (the moving
+digits that sound).
 
 Of a few recordings, --config.data.held_out_by=time holds out the end of each in place of whole files.
 

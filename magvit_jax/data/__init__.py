@@ -216,8 +216,8 @@ def build_source(config: Any, split: str = "train") -> Source:
 
     Reads the fields source, path, frames, height, width, stride, flip, random_crop, smallest_crop, seed, size,
     held_out, cache_mb, and of `tfds` data_dir, train_split, test_split, feature. The path is a
-    folder or, of source "tfds", a dataset's name. Of sounds also samples, sample_rate, and of `sound_folder` held_out_by;
-    of `MULTIMODAL` sources also fps, sound, sound_tolerance, flow, depth, captions, templates.
+    folder or, of source "tfds", a dataset's name. Of sounds also samples, sample_rate, and of `sound_folder`
+    held_out_by; of `MULTIMODAL` sources also fps, sound, sound_tolerance, flow, depth, captions, templates.
 
     Raises:
       UserError: an unknown source or split, or no usable file.

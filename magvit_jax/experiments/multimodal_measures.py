@@ -1,7 +1,6 @@
 """What can be measured of a VideoPoet without anybody's weights: whether it makes what it is asked for (thesis 8.4)."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,8 +18,6 @@ from magvit_jax.tokens.videopoet.vocabulary import SPECIAL
 
 BATCH = 32
 COMPARED = ("text_to_video", "audio_to_video", "video_to_audio")  # tasks that are compared with their condition
-RANGES_DB = {80.0: "", 40.0: " within 40 dB"}  # of log spectral distances, and what their names end with
-BANDS = {False: "", True: " of mel bands"}  # single frequencies or bands, likewise
 
 
 class Clips(NamedTuple):
@@ -95,7 +92,7 @@ def measure(
         that makes videos "TASK fd_small". Of text-to-video and audio-to-video "TASK own" and "TASK others", see
         `condition_distances`, on the features of `fd_small`, and "TASK gap", the second less the first. Of
         video-to-audio "distance", "silence" and "mean_spectrum", log spectral distances from the true sound in dB,
-        and the same "of mel bands" (`metrics.mel_bands`), and "within 40 dB" of its loudest frequency or band.
+        and the same by the other `metrics.spectral_conventions`: "of mel bands", "within 40 dB".
     """
     values = {"clips": float(len(clips.video)), "clips with sound": float(clips.heard.sum())}
     for task in generator.tasks:
@@ -195,13 +192,12 @@ def _sounds(
     task: str, real_NS: np.ndarray, made_NS: np.ndarray, sounds_NS: np.ndarray, sample_rate: int
 ) -> dict[str, float]:
     values = {}
-    for (range_db, within), (banded, bands) in itertools.product(RANGES_DB.items(), BANDS.items()):
-        convention = dict(range_db=range_db, bands_FM=metrics.mel_bands(sample_rate) if banded else None)
+    for words, convention in metrics.spectral_conventions(sample_rate).items():
         noise_F = metrics.mean_spectrum(sounds_NS, **convention)
         distances = {
             "distance": metrics.log_spectral_distance(real_NS, made_NS, **convention),
             "silence": metrics.log_spectral_distance(real_NS, np.zeros_like(real_NS), **convention),
             "mean_spectrum": metrics.mean_spectrum_distance(real_NS, noise_F, **convention),
         }
-        values |= {f"{task} {name}{bands}{within}": float(value_N.mean()) for name, value_N in distances.items()}
+        values |= {f"{task} {name}{words}": float(value_N.mean()) for name, value_N in distances.items()}
     return values

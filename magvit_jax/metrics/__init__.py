@@ -46,6 +46,7 @@ from magvit_jax.metrics.sound import (
     mean_spectrum_distance,
     mel_bands,
     si_sdr,
+    spectral_conventions,
 )
 from magvit_jax.metrics.ssim import SSIM_CONVENTION, ms_ssim, ssim
 
@@ -90,6 +91,7 @@ __all__ = [
     "si_sdr",
     "sign_flip_p_value",
     "softmax",
+    "spectral_conventions",
     "ssim",
     "sum_of_counts",
 ]

@@ -1,5 +1,7 @@
 """How far a sound is from another: SI-SDR of samples and the distance of log spectra. NumPy in float64."""
 
+from typing import Any
+
 import numpy as np
 
 from magvit_jax.errors import UserError
@@ -53,6 +55,16 @@ def mel_bands(sample_rate: int, bands: int = 40) -> np.ndarray:
     if not (filters_FM.sum(0) > 0).all():
         raise UserError(f"mel_bands: {bands} bands at {sample_rate} Hz leave some empty; expected fewer")
     return filters_FM
+
+
+def spectral_conventions(sample_rate: int) -> dict[str, dict[str, Any]]:
+    """The four conventions that are reported, by the words that tell them apart: arguments of `log_spectral_distance`.
+
+    By frequency or "of mel bands", over `RANGE_DB` or "within 40 dB" of the loudest.
+    """
+    bands = {"": {}, " of mel bands": dict(bands_FM=mel_bands(sample_rate))}
+    ranges = {"": {}, " within 40 dB": dict(range_db=40.0)}
+    return {which + within: by | over for which, by in bands.items() for within, over in ranges.items()}
 
 
 def log_spectral_distance(

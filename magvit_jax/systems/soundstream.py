@@ -34,14 +34,10 @@ TERMS = ("reconstruction", "waveform", "commitment", "adversarial", "features") 
 
 def measures(sample_rate: int) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
     """Functions of sounds and their reconstructions, [B, S] each, to dB, [B]; by name."""
-    bands_FM, distance = metrics.mel_bands(sample_rate), metrics.log_spectral_distance
-    return dict(
-        si_sdr=metrics.si_sdr,
-        log_spectral_distance=distance,
-        log_spectral_distance_40=functools.partial(distance, range_db=40.0),
-        log_mel_distance=functools.partial(distance, bands_FM=bands_FM),
-        log_mel_distance_40=functools.partial(distance, range_db=40.0, bands_FM=bands_FM),
-    )
+    names = ("log_spectral_distance", "log_spectral_distance_40", "log_mel_distance", "log_mel_distance_40")
+    conventions = metrics.spectral_conventions(sample_rate).values()
+    distances = (functools.partial(metrics.log_spectral_distance, **convention) for convention in conventions)
+    return dict(si_sdr=metrics.si_sdr, **dict(zip(names, distances, strict=True)))
 
 
 class SoundStreamState(flax.struct.PyTreeNode):
